@@ -40,6 +40,7 @@ const WIRE_TYPES: &[&str] = &[
     "CaseOutcome",
     "Check",
     "FieldError",
+    "FilterWords",
     "JIT_CONFIG_VARIABLE",
     "JobKind",
     "JobState",

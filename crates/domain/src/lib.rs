@@ -15,6 +15,7 @@ mod claim_ticket;
 mod cloud_event;
 mod error_chain;
 mod event_alias;
+mod filter_words;
 mod flow;
 mod glob;
 mod hash;
@@ -71,6 +72,7 @@ pub use cloud_event::{
 };
 pub use error_chain::error_chain;
 pub use event_alias::{AUDIT_ALIASES, SECURITY_ALIASES, resolve_audit_event, resolve_security_event};
+pub use filter_words::{FilterWords, filter_parts};
 pub use flow::{FLOW_BOUNDS_MS, FLOW_BUCKETS, FlowCounts, FlowPoint, TeamFlow, merge_flow};
 pub use glob::{check_glob, check_repository_glob};
 pub use hash::sha256_hex;

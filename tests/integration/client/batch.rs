@@ -23,6 +23,10 @@ async fn people_are_previewed_deactivated_and_restored() {
     let refused = run(&[&words[..], &["--yes", "--expected-count", "3"]].concat()).await.expect(4);
     assert!(refused.stderr.contains("matches 2"), "{}", refused.stderr);
 
+    let selected = ["batch", "disable-users", "--select", "team:red", "--comment", "the project is over"];
+    let preview_again = run(&[&selected[..], &["--dry-run"]].concat()).await.expect(0);
+    assert_eq!((preview_again.stdout, preview_again.stderr), (preview.stdout, preview.stderr));
+
     let done = run(&[&words[..], &["--yes", "-o", "json"]].concat()).await.expect(0).json();
     assert_eq!((&done["state"], done["affected_count"].as_i64()), (&Value::from("done"), Some(2)));
     assert_eq!(scene.count(INACTIVE).await, 2);
@@ -53,6 +57,9 @@ async fn selector_is_said_aloud_and_is_one() {
         &["batch", "disable-users", "--id", "ada@example.com", "--team", "red"],
         &["batch", "deactivate-teams", "--search", "red", "--all"],
         &["batch", "delete-runners", "--status", "wet"],
+        &["batch", "delete-runners", "--select", "state:offline", "--team", "red"],
+        &["batch", "delete-runners", "--select", ""],
+        &["batch", "disable-users", "--select", "team:red", "--all"],
         &["batch", "retry-jobs"],
         &["batch", "retry-jobs", "--all"],
         &["batch", "retry-jobs", "--team", "red"],
@@ -68,6 +75,13 @@ async fn selector_is_said_aloud_and_is_one() {
     ] {
         scene.run(&admin, &[words, &comment].concat()).await.expect(2);
     }
+    let colour = ["batch", "delete-runners", "--select", "team:red colour:blue"];
+    let said = scene.run(&admin, &[&colour[..], &comment].concat()).await.expect(2);
+    assert!(
+        said.stderr.contains("There is no `colour:`. Words: `state:`, `team:`, `by:`."),
+        "{}",
+        said.stderr
+    );
     std::fs::write(scene.world.folder().join("none.txt"), "\n \n").unwrap();
     let empty = [&["batch", "disable-users", "--ids-from", "none.txt"][..], &comment].concat();
     let said = scene.run(&admin, &empty).await.expect(2);

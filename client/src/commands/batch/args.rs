@@ -63,6 +63,9 @@ pub struct UsersArgs {
     /// Members of this team, by name or id.
     #[arg(long, value_name = "TEAM", group = "selector", conflicts_with_all = ["ids", "ids_from", "all"], add = completion::teams())]
     pub(super) team: Option<String>,
+    /// People who fit filters, as in `team:web`. Words: `team:`.
+    #[arg(long, value_name = "FILTERS", group = "selector", conflicts_with_all = ["ids", "ids_from", "all", "team"])]
+    pub(super) select: Option<String>,
     #[command(flatten)]
     pub(super) batch: BatchArgs,
 }
@@ -89,6 +92,9 @@ pub struct RunnersArgs {
     /// Runners in this state.
     #[arg(long, visible_alias = "state", group = "selector", conflicts_with_all = ["ids", "ids_from", "all"], value_parser = runner_status)]
     pub(super) status: Option<RunnerStatus>,
+    /// Runners that fit filters, as in `team:web state:offline`. Words: `state:`, `team:`, `by:`.
+    #[arg(long, value_name = "FILTERS", group = "selector", conflicts_with_all = ["ids", "ids_from", "all", "team", "user", "status"])]
+    pub(super) select: Option<String>,
     #[command(flatten)]
     pub(super) batch: BatchArgs,
 }
@@ -102,6 +108,9 @@ pub struct TeamsArgs {
     /// Teams of this installation.
     #[arg(long, value_name = "NAME", group = "selector", conflicts_with_all = ["ids", "ids_from", "all"])]
     pub(super) installation: Option<String>,
+    /// Teams that fit filters, as in `installation:games`. Words: `installation:`, `name:`.
+    #[arg(long, value_name = "FILTERS", group = "selector", conflicts_with_all = ["ids", "ids_from", "all", "search", "installation"])]
+    pub(super) select: Option<String>,
     #[command(flatten)]
     pub(super) batch: BatchArgs,
 }
@@ -138,6 +147,9 @@ pub struct JobsArgs {
     /// Of these, only jobs of this team, by name or id.
     #[arg(long, value_name = "TEAM", requires = "code", add = completion::teams())]
     pub(super) team: Option<String>,
+    /// Jobs that fit filters, as in `error:github_refused since:2h`. Words: `error:`, `team:`, `since:`, `detail:`.
+    #[arg(long, value_name = "FILTERS", group = "selector", conflicts_with_all = ["ids", "ids_from", "code", "detail", "since", "team"])]
+    pub(super) select: Option<String>,
     #[command(flatten)]
     pub(super) run: RunArgs,
 }

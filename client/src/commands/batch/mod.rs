@@ -2,12 +2,13 @@
 
 mod args;
 mod follow;
+mod select;
 
 use std::path::Path;
 
 use chrono::{SecondsFormat, Utc};
 use clap::Subcommand;
-use domain::RunnerStatus;
+use domain::{FilterWords, RunnerStatus};
 use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
@@ -51,7 +52,7 @@ pub enum BatchVerb {
     /// Remove runners from GitHub. A runner that runs a job is removed after it.
     #[command(
         alias = "runners-remove",
-        after_help = "Examples:\n  rts batch delete-runners --status offline --comment 'left over by the outage' --dry-run\n  rts runner list --team web -o name | rts batch delete-runners --ids-from - --comment 'web moves away' --yes"
+        after_help = "Examples:\n  rts batch delete-runners --status offline --comment 'left over by the outage' --dry-run\n  rts batch delete-runners --select 'team:web state:offline' --comment 'web moves away' --dry-run\n  rts runner list --team web -o name | rts batch delete-runners --ids-from - --comment 'web moves away' --yes"
     )]
     DeleteRunners(Box<RunnersArgs>),
     /// Deactivate teams. Their runners stay.
@@ -146,28 +147,31 @@ pub(crate) async fn run(session: &Session, verb: BatchVerb) -> Result<(), Client
     match verb {
         BatchVerb::DisableUsers(args) => {
             let DisableUsersArgs { users, include_admins } = *args;
-            let filter = Fields::default().add("team", users.team);
+            let filter = filter_of(select::PEOPLE, users.select, Fields::default().add("team", users.team))?;
             let filter = filter.add("exclude_admins", include_admins.then_some(false));
             start(session, &DISABLE_USERS, filter, users.batch).await
         }
         BatchVerb::RestoreUsers(args) => {
-            let filter = Fields::default().add("team", args.team);
+            let filter = filter_of(select::PEOPLE, args.select, Fields::default().add("team", args.team))?;
             start(session, &RESTORE_USERS, filter, args.batch).await
         }
         BatchVerb::DeleteRunners(args) => {
-            let RunnersArgs { team, user, status, batch } = *args;
+            let RunnersArgs { team, user, status, select, batch } = *args;
             let filter = Fields::default().add("team", team).add("user_identity", user);
             let filter = filter.add("status", status.map(RunnerStatus::as_str));
+            let filter = filter_of(select::RUNNERS, select, filter)?;
             start(session, &DELETE_RUNNERS, filter, batch).await
         }
         BatchVerb::DeactivateTeams(args) => {
             let DeactivateTeamsArgs { teams, message } = *args;
-            let filter = team_filter(teams.search, teams.installation).add("reason", message);
+            let filter = team_filter(teams.search, teams.installation);
+            let filter = filter_of(select::TEAMS, teams.select, filter)?.add("reason", message);
             start(session, &DEACTIVATE_TEAMS, filter, teams.batch).await
         }
         BatchVerb::ReactivateTeams(args) => {
-            let TeamsArgs { search, installation, batch } = *args;
-            start(session, &REACTIVATE_TEAMS, team_filter(search, installation), batch).await
+            let TeamsArgs { search, installation, select, batch } = *args;
+            let filter = filter_of(select::TEAMS, select, team_filter(search, installation))?;
+            start(session, &REACTIVATE_TEAMS, filter, batch).await
         }
         BatchVerb::RetryJobs(args) => start_jobs(session, &RETRY_JOBS, *args).await,
         BatchVerb::DiscardJobs(args) => start_jobs(session, &DISCARD_JOBS, *args).await,
@@ -192,6 +196,11 @@ pub(crate) async fn run(session: &Session, verb: BatchVerb) -> Result<(), Client
     }
 }
 
+/// Returns the filters of `--select` if it was given, else those of the single options.
+fn filter_of(words: FilterWords, select: Option<String>, options: Fields) -> Result<Fields, ClientError> {
+    select.map_or(Ok(options), |text| select::read(words, &text))
+}
+
 fn team_filter(search: Option<String>, installation: Option<String>) -> Fields {
     Fields::default().add("q", search).add("installation", installation)
 }
@@ -211,13 +220,14 @@ async fn start(
 
 /// Starts a batch of the named jobs, or of those with a cause.
 async fn start_jobs(session: &Session, change: &Change, args: JobsArgs) -> Result<(), ClientError> {
-    let JobsArgs { ids, ids_from, code, detail, since, team, run } = args;
+    let JobsArgs { ids, ids_from, code, detail, since, team, select, run } = args;
     let mut ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     ids.extend(read_names(ids_from.as_deref())?);
     check_number(&ids)?;
     let since = since.map(|age| (Utc::now() - age).to_rfc3339_opts(SecondsFormat::Secs, true));
     let filter = Fields::default().add("code", code).add("detail", detail).add("since", since);
-    let filter = filter.add("team", team).list(change.ids, (!ids.is_empty()).then_some(ids));
+    let filter = filter_of(select::JOBS, select, filter.add("team", team))?;
+    let filter = filter.list(change.ids, (!ids.is_empty()).then_some(ids));
     preview_and_run(session, change, filter, run).await
 }
 

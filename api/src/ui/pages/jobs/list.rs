@@ -116,11 +116,8 @@ impl ListParams {
         let Self { about, state, kind, team, runner, by, error, worker, installation, since, until, .. } =
             self;
         let values = [about, state, kind, team, runner, by, error, worker, installation, since, until];
-        query::WORDS
-            .into_iter()
-            .zip(values)
-            .filter_map(|(word, value)| Some((word, value.clone()?)))
-            .collect()
+        let given = query::WORDS.0.iter().zip(values);
+        given.filter_map(|(word, value)| Some((*word, value.clone()?))).collect()
     }
 
     /// Returns the parameters of the API's call.

@@ -1,11 +1,27 @@
 //! Filters of the list of jobs, as people type them: `state:queued kind:provision team:web`, or only `ci-77`.
 
-use domain::{JobKind, JobState};
+use domain::{FilterWords, JobKind, JobState, filter_parts};
 use uuid::Uuid;
 
-/// Words of the filters. A word is a field of the URL too.
-pub(super) const WORDS: [&str; 11] =
-    ["about", "state", "kind", "team", "runner", "by", "error", "worker", "installation", "since", "until"];
+/// Word of one job.
+const ID: &str = "id";
+/// Word of a text to search for.
+const ABOUT: &str = "about";
+/// Words of the filters. All but the last one are fields of the URL too.
+pub(super) const WORDS: FilterWords = FilterWords(&[
+    ABOUT,
+    "state",
+    "kind",
+    "team",
+    "runner",
+    "by",
+    "error",
+    "worker",
+    "installation",
+    "since",
+    "until",
+    ID,
+]);
 /// Words whose jobs are found only by looking at all: without `since:`, those of the last 24 hours are shown.
 const SCANS: [&str; 2] = ["worker", "installation"];
 
@@ -24,28 +40,16 @@ impl Query {
     /// # Errors
     /// A sentence about the first part that is not understood.
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let mut filters: Vec<(&'static str, String)> = Vec::new();
-        for token in tokens(text) {
-            let (word, value) = token.split_once(':').unwrap_or_else(|| (meant(&token), &token));
-            if value.is_empty() {
-                return Err(format!("`{word}:` has no value after it. {}", words()));
-            }
-            if word == "id" {
-                return match value.parse() {
-                    Ok(id) => Ok(Self::Job(id)),
-                    Err(_) => Err(format!("`{value}` is no id of a job: an id has 32 hexadecimal digits.")),
-                };
-            }
-            let Some(known) = WORDS.iter().find(|known| **known == word) else {
-                return Err(format!("There is no `{word}:`. {}", words()));
-            };
-            if filters.iter().any(|(given, _)| given == known) {
-                return Err(match word {
-                    "about" => "Only one text can be searched for. Put quotation marks around it.".to_owned(),
-                    _ => format!("`{word}:` is given twice; a job has one."),
-                });
-            }
-            filters.push((known, value.to_owned()));
+        let with_word =
+            |part: String| if part.contains(':') { part } else { format!("{}:{part}", meant(&part)) };
+        let parts: Vec<String> = filter_parts(text).into_iter().map(with_word).collect();
+        if parts.iter().filter(|part| part.split_once(':').is_some_and(|(word, _)| word == ABOUT)).count() > 1 {
+            return Err("Only one text can be searched for. Put quotation marks around it.".to_owned());
+        }
+        let mut filters = WORDS.read_parts(&parts)?;
+        if let Some((_, value)) = filters.iter().find(|(word, _)| *word == ID) {
+            let unknown = |_| format!("`{value}` is no id of a job: an id has 32 hexadecimal digits.");
+            return value.parse().map(Self::Job).map_err(unknown);
         }
         let has = |words: &[&str]| filters.iter().any(|(word, _)| words.contains(word));
         if has(&SCANS) && !has(&["since"]) {
@@ -58,34 +62,14 @@ impl Query {
 /// Returns the word of a part that has none: it is a pasted id, a state, a kind, or a text to search for.
 fn meant(token: &str) -> &'static str {
     if token.parse::<Uuid>().is_ok() {
-        "id"
+        ID
     } else if JobState::ALL.iter().any(|state| state.as_str() == token) {
         "state"
     } else if JobKind::ALL.iter().any(|kind| kind.as_str() == token) {
         "kind"
     } else {
-        "about"
+        ABOUT
     }
-}
-
-fn words() -> String {
-    let words: Vec<String> = WORDS.iter().chain(&["id"]).map(|word| format!("`{word}:`")).collect();
-    format!("Words: {}.", words.join(", "))
-}
-
-/// Returns the parts of a text between spaces. Quotation marks keep spaces in a part.
-fn tokens(text: &str) -> Vec<String> {
-    let (mut tokens, mut token, mut quoted) = (Vec::new(), String::new(), false);
-    for c in text.chars() {
-        match c {
-            '"' => quoted = !quoted,
-            c if c.is_whitespace() && !quoted => tokens.push(std::mem::take(&mut token)),
-            c => token.push(c),
-        }
-    }
-    tokens.push(token);
-    tokens.retain(|token| !token.is_empty());
-    tokens
 }
 
 /// Returns filters as a text that [`Query::read`] reads.
