@@ -10,12 +10,19 @@ fn shell_blocks(text: &str) -> Vec<&str> {
     text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
+/// Returns the shell blocks of the administration guide: of its part by API, and of its part from a file.
+fn administration_guide() -> [Vec<&'static str>; 2] {
+    let text = include_str!("../../docs/guides/administration.md");
+    let (by_api, from_file) = text.split_once("\n## The same from a file\n").unwrap();
+    [shell_blocks(by_api), shell_blocks(from_file)]
+}
+
 #[tokio::test]
 async fn every_line_of_the_administration_guide_works() {
     let world = World::start().await;
     let (root, demo) = (world.admin().await, world.team(team_draft("demo")).await);
     world.machine("ci", &demo).await;
-    let blocks = shell_blocks(include_str!("../../docs/guides/administration.md"));
+    let [blocks, _] = administration_guide();
     assert!(blocks.len() > 10, "{}", blocks.len());
     assert!(blocks[0].contains("ADMIN_TOKEN=") && !blocks[1].contains("ADMIN_TOKEN="));
     let script = blocks[1..].concat();
@@ -48,6 +55,31 @@ async fn every_line_of_the_administration_guide_works() {
     let inactive =
         "SELECT count(*) FROM users WHERE email = 'vera@example.com' AND is_admin AND NOT is_active";
     assert_eq!(world.count(inactive).await, 1);
+}
+
+#[tokio::test]
+async fn two_teams_are_set_up_from_the_file_of_the_administration_guide() {
+    let world = World::start().await;
+    let root = world.admin().await;
+    let [_, blocks] = administration_guide();
+    assert!(blocks.len() > 3, "{}", blocks.len());
+    let mut bash = Command::new("bash");
+    bash.args(["-eu", "-o", "pipefail", "-c", &blocks.concat()]).env_clear().env("PATH", "/usr/bin:/bin");
+    bash.env("API", format!("{}/api/v1", world.url())).env("ADMIN_TOKEN", &root.token);
+    bash.env("RTS", world.rts()).env("TMPDIR", world.folder());
+    let output = bash.stdin(Stdio::null()).output().await.unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    for shown in ["✖ label gpu-a100: matches none", "ask root@example.com", "label_policy_violation"] {
+        assert!(stdout.contains(shown) || stderr.contains(shown), "{shown}: {stdout}\n{stderr}");
+    }
+    assert!(stdout.ends_with("\n4\n"), "{stdout}\n{stderr}");
+    let members =
+        "SELECT count(*) FROM team_members JOIN teams ON teams.id = team_id WHERE name IN ('shop', 'games')";
+    assert_eq!(world.count(members).await, 3);
+    let client = "SELECT count(*) FROM oauth_clients JOIN teams ON teams.id = team_id
+        WHERE client_id = 'shop-deploy' AND teams.name = 'shop' AND oauth_clients.is_active";
+    assert_eq!(world.count(client).await, 1);
 }
 
 /// Returns a folder that PostgreSQL's account can reach when the tests run as root.

@@ -169,7 +169,8 @@ fn differences(changes: u64) -> Result<(), ClientError> {
     if changes == 0 {
         return Ok(());
     }
-    Err(ClientError::Findings(format!("{changes} differences")))
+    let noun = if changes == 1 { "difference" } else { "differences" };
+    Err(ClientError::Findings(format!("{changes} {noun}")))
 }
 
 /// Prints everything as a teams file.
