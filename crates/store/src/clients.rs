@@ -271,7 +271,7 @@ impl Clients<'_> {
                 created_by
              FROM oauth_clients WHERE deleted_at IS NULL AND ($1::uuid IS NULL OR id < $1)
                 AND ($4::uuid IS NULL OR team_id = $4) AND ($5 = false OR is_active)
-                AND ($6::text IS NULL OR lower(client_id) LIKE $6 OR lower(description) LIKE $6)
+                AND ($6::text IS NULL OR lower(client_id) LIKE lower($6) OR lower(description) LIKE lower($6))
              ORDER BY id DESC LIMIT $2 OFFSET $3",
             page.before,
             page.limit,
@@ -285,7 +285,7 @@ impl Clients<'_> {
         let total = sqlx::query_scalar!(
             r#"SELECT count(*) AS "n!" FROM oauth_clients WHERE deleted_at IS NULL
                 AND ($1::uuid IS NULL OR team_id = $1) AND ($2 = false OR is_active)
-                AND ($3::text IS NULL OR lower(client_id) LIKE $3 OR lower(description) LIKE $3)"#,
+                AND ($3::text IS NULL OR lower(client_id) LIKE lower($3) OR lower(description) LIKE lower($3))"#,
             filter.team.map(Uuid::from),
             filter.active_only,
             filter.search.pattern(),

@@ -55,7 +55,8 @@ pub struct HistorySearch {
     pub(crate) identities: Vec<String>,
 }
 
-/// A search for a text anywhere in a name, ignoring case.
+/// A search for a text anywhere in a name, ignoring case. Queries fold pattern and name by `lower`: a database of the
+/// collation `C` leaves letters other than those of ASCII as they are, and a text folded here would miss them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search(Option<String>);
 
@@ -70,10 +71,10 @@ impl Search {
     }
 }
 
-/// Returns the text in lower case, with the characters escaped that `LIKE` gives a meaning.
+/// Returns the text with the characters escaped that `LIKE` gives a meaning.
 fn escaped(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
-    for c in text.to_lowercase().chars() {
+    for c in text.chars() {
         if matches!(c, '\\' | '%' | '_') {
             pattern.push('\\');
         }
@@ -139,7 +140,7 @@ impl Requesters<'_> {
                 UNION
                 (SELECT id FROM runners WHERE lower(name) LIKE $1 ORDER BY lower(name) USING ~<~ LIMIT $4)
              ) found ORDER BY id DESC LIMIT $2"#,
-            format!("{}%", escaped(text)),
+            format!("{}%", escaped(&text.to_lowercase())),
             MAX_NAMED,
             MAX_NEWEST,
             MAX_BY_NAME,
@@ -151,10 +152,11 @@ impl Requesters<'_> {
     /// Returns the search for runners whose name begins with `text`, that have it as a label, or whose requester's
     /// e-mail address, display name or client id begins with it.
     pub async fn search(&mut self, text: &str) -> Result<RunnerSearch> {
-        let pattern = format!("{}%", escaped(text));
+        let pattern = format!("{}%", escaped(&text.to_lowercase()));
         let users = sqlx::query_scalar!(
-            "SELECT id FROM users WHERE lower(email) LIKE $1 OR lower(display_name) LIKE $1 ORDER BY id DESC LIMIT $2",
-            pattern,
+            "SELECT id FROM users WHERE lower(email) LIKE lower($1) OR lower(display_name) LIKE lower($1)
+             ORDER BY id DESC LIMIT $2",
+            format!("{}%", escaped(text)),
             MAX_NAMED,
         )
         .fetch_all(&mut *self.0)
@@ -180,7 +182,7 @@ mod tests {
 
     #[test]
     fn wildcards_of_a_search_are_plain_characters() {
-        assert_eq!(Search::anywhere(Some(r"50%_\A")).pattern(), Some(r"%50\%\_\\a%"));
+        assert_eq!(Search::anywhere(Some(r"50%_\A")).pattern(), Some(r"%50\%\_\\A%"));
         assert_eq!(Search::anywhere(None).pattern(), None);
     }
 }

@@ -218,7 +218,7 @@ impl Teams<'_> {
         let only = filter.only.as_ref().map(|ids| ids.iter().map(|id| id.uuid()).collect::<Vec<_>>());
         let rows = team_rows!(
             "WHERE ($4 = false OR is_active) AND ($1::uuid IS NULL OR id < $1)
-                AND ($5::text IS NULL OR lower(name) LIKE $5 OR lower(description) LIKE $5)
+                AND ($5::text IS NULL OR lower(name) LIKE lower($5) OR lower(description) LIKE lower($5))
                 AND ($6::uuid[] IS NULL OR id = ANY($6))
              ORDER BY id DESC LIMIT $2 OFFSET $3",
             page.before,
@@ -232,7 +232,7 @@ impl Teams<'_> {
         .await?;
         let total = sqlx::query_scalar!(
             r#"SELECT count(*) AS "n!" FROM teams WHERE ($1 = false OR is_active)
-                AND ($2::text IS NULL OR lower(name) LIKE $2 OR lower(description) LIKE $2)
+                AND ($2::text IS NULL OR lower(name) LIKE lower($2) OR lower(description) LIKE lower($2))
                 AND ($3::uuid[] IS NULL OR id = ANY($3))"#,
             filter.active_only,
             filter.search.pattern(),

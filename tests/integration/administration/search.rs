@@ -131,12 +131,16 @@ async fn people_teams_and_clients_are_found_by_a_part_of_their_names() {
     let (world, root) = (&scene.world, &scene.root);
     let user = json!({ "email": "grace@example.com", "display_name": "Grace Hopper" });
     world.post("/admin/users", root, &user).await.assert_status(201);
+    let user = json!({ "email": "ase@example.com", "display_name": "Åse Ørsted" });
+    world.post("/admin/users", root, &user).await.assert_status(201);
     let path = format!("/admin/teams/{}", scene.red.id);
     world.patch(&path, root, &json!({ "description": "Payments" })).await.assert_status(200);
     for (path, plural, member, found) in [
         ("/admin/users?q=hopp", "users", "email", vec!["grace@example.com"]),
         ("/admin/users?q=ADA", "users", "email", vec!["ada@example.com"]),
         ("/admin/users?q=_", "users", "email", vec![]),
+        ("/admin/users?q=Åse", "users", "email", vec!["ase@example.com"]),
+        ("/admin/users?q=ØRSTED", "users", "email", vec!["ase@example.com"]),
         ("/admin/teams?q=paym", "teams", "name", vec!["red"]),
         ("/admin/teams?q=lu", "teams", "name", vec!["blue"]),
         ("/admin/oauth-clients?q=night", "clients", "client_id", vec!["nightly"]),

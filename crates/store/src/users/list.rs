@@ -20,7 +20,7 @@ impl Users<'_> {
         let rows = user_rows!(
             "SELECT",
             "FROM users WHERE ($4 = false OR is_active) AND ($1::uuid IS NULL OR id < $1)
-                AND ($5::text IS NULL OR lower(email) LIKE $5 OR lower(display_name) LIKE $5 OR lower(subject) LIKE $5)
+                AND ($5::text IS NULL OR lower(email) LIKE lower($5) OR lower(display_name) LIKE lower($5) OR lower(subject) LIKE lower($5))
              ORDER BY id DESC LIMIT $2 OFFSET $3",
             page.before,
             page.limit,
@@ -32,7 +32,7 @@ impl Users<'_> {
         .await?;
         let total = sqlx::query_scalar!(
             r#"SELECT count(*) AS "n!" FROM users WHERE ($1 = false OR is_active)
-                AND ($2::text IS NULL OR lower(email) LIKE $2 OR lower(display_name) LIKE $2 OR lower(subject) LIKE $2)"#,
+                AND ($2::text IS NULL OR lower(email) LIKE lower($2) OR lower(display_name) LIKE lower($2) OR lower(subject) LIKE lower($2))"#,
             filter.active_only,
             filter.search.pattern(),
         )
