@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use chrono::{DateTime, Utc};
 use harness::{ApiRequest, Bearer, DevRun, Ending, Printed, World, eventually};
 use serde_json::{Value, json};
 
@@ -50,7 +51,7 @@ async fn keeps_the_secrets_of_the_twin(run: &DevRun) {
             .all(|line| line.len() < 20 || !run.printed().contains(line))
     );
     let [key, secret] = kept;
-    let now = chrono::Utc::now().timestamp();
+    let now = Utc::now().timestamp();
     let claims = json!({ "iss": "424242", "iat": now - 60, "exp": now + 300 });
     let key = jsonwebtoken::EncodingKey::from_rsa_pem(key.as_bytes()).unwrap();
     let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::RS256);
@@ -70,6 +71,22 @@ async fn keeps_the_secrets_of_the_twin(run: &DevRun) {
     assert_eq!(sent.send().await.unwrap().status(), 202);
 }
 
+/// Waits until the audit chain has a checkpoint that this run has signed.
+async fn extends_the_audit_chain(run: &DevRun, started: DateTime<Utc>) {
+    let store = sqlx::PgPool::connect(&run.address("database")).await.unwrap();
+    eventually("a checkpoint is signed", || async {
+        let newest =
+            sqlx::query_scalar("SELECT max(signed_at) FROM audit_checkpoints WHERE signature IS NOT NULL");
+        let newest: Option<DateTime<Utc>> = newest.fetch_one(&store).await.unwrap();
+        newest.filter(|signed| *signed > started).map(drop)
+    })
+    .await;
+    let alarms = "SELECT count(*) FROM security_events WHERE event_type = 'audit_chain_broken'";
+    let alarms: i64 = sqlx::query_scalar(alarms).fetch_one(&store).await.unwrap();
+    assert_eq!(alarms, 0);
+    store.close().await;
+}
+
 /// Leaves damaged files in the data folder, as a killed run or a user might.
 fn leave_damaged_files(data: &Path) {
     fs::write(data.join("credential-keys"), "").unwrap();
@@ -84,12 +101,14 @@ async fn rts_dev_starts_with_any_data_folder() {
     let folder = folder();
     let changes = [("DEFAULT_WAIT_SECONDS", "20"), ("BOOTSTRAP_ADMINS", "demo@example.com")];
     for ending in [Ending::Kill, Ending::Interrupt] {
+        let started = Utc::now();
         let mut run = start(&folder, &changes);
         run.ready().await;
         keeps_the_secrets_of_the_twin(&run).await;
         let demo = serves_ten_runners(&run).await;
         let teams = ask("GET", format!("{}/admin/teams", run.address("API")), &demo).send().await;
         assert_eq!(teams.status, 200, "BOOTSTRAP_ADMINS names her: {}", teams.body);
+        extends_the_audit_chain(&run, started).await;
         let status = run.end(ending).await;
         assert!(ending == Ending::Kill || status.success(), "{status}");
     }

@@ -16,7 +16,9 @@ use super::DevArgs;
 use crate::output;
 
 /// Name of the file with the keys that seal configs at rest.
-const KEYS_FILE: &str = "credential-keys";
+const CREDENTIAL_KEYS_FILE: &str = "credential-keys";
+/// Name of the file with the keys that seal GitHub tokens and sign the audit chain.
+const TOKEN_KEYS_FILE: &str = "token-keys";
 
 /// Servers of one run.
 pub(crate) struct Servers {
@@ -48,8 +50,10 @@ impl Servers {
         Ok(Self { stack: Some(stack), data })
     }
 
-    /// Adds the servers' addresses where the settings name none, and keys that open the stored configs.
+    /// Adds the servers' addresses where the settings name none, and the keys of the stored configs and audit chains.
     pub(super) fn settings(&self, mut sources: Sources) -> anyhow::Result<Sources> {
+        // A Redis of the settings may hold tokens of the GitHub twin of an earlier run, which no longer exists.
+        let keeps_token_keys = !sources.has("REDIS_URL") || names_github(&sources);
         if let Some(stack) = &self.stack {
             for (name, url) in
                 [("DATABASE_URL", stack.database_url("postgres")), ("REDIS_URL", stack.redis_url(0))]
@@ -60,17 +64,18 @@ impl Servers {
             }
         }
         if !sources.has("TOKEN_KEYS") {
-            // Made anew for each run, so that no run uses a GitHub token of an earlier run.
-            sources = sources.set("TOKEN_KEYS", new_keys());
+            let keys = if keeps_token_keys { self.keys(TOKEN_KEYS_FILE)? } else { new_keys() };
+            sources = sources.set("TOKEN_KEYS", keys);
         }
-        if sources.has("CREDENTIAL_KEYS") {
-            return Ok(sources);
+        if !sources.has("CREDENTIAL_KEYS") {
+            sources = sources.set("CREDENTIAL_KEYS", self.keys(CREDENTIAL_KEYS_FILE)?);
         }
-        let keys = match &self.data {
-            Some(data) => kept_keys(data)?,
-            None => new_keys(),
-        };
-        Ok(sources.set("CREDENTIAL_KEYS", keys))
+        Ok(sources)
+    }
+
+    /// Returns the keys of earlier runs whose data is kept, else new ones.
+    fn keys(&self, file: &str) -> anyhow::Result<String> {
+        self.data.as_deref().map_or_else(|| Ok(new_keys()), |data| kept_keys(data, file))
     }
 
     /// Returns the address of the private PostgreSQL, which needs no password.
@@ -120,14 +125,15 @@ fn wipe(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns a new key under a name of its own: what another key sealed or signed is not taken for damaged.
 fn new_keys() -> String {
-    format!("dev:{}", STANDARD.encode(rand::random::<[u8; 32]>()))
+    format!("dev-{:08x}:{}", rand::random::<u32>(), STANDARD.encode(rand::random::<[u8; 32]>()))
 }
 
-/// Returns the keys of earlier runs, whose sealed configs are still stored, or new ones if there are none.
-fn kept_keys(data: &Path) -> anyhow::Result<String> {
+/// Returns the keys in a file of earlier runs, or new ones if there are none.
+fn kept_keys(data: &Path, file: &str) -> anyhow::Result<String> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
-    let path = data.join(KEYS_FILE);
+    let path = data.join(file);
     let mut keys = String::new();
     match File::open(&path) {
         Ok(file) => {
@@ -142,7 +148,7 @@ fn kept_keys(data: &Path) -> anyhow::Result<String> {
         return Ok(keys);
     }
     let keys = new_keys();
-    write_private_file(data, KEYS_FILE, &keys)?;
+    write_private_file(data, file, &keys)?;
     Ok(keys)
 }
 
@@ -174,13 +180,13 @@ mod tests {
     #[test]
     fn keys_of_a_run_that_was_killed_while_it_wrote_them_are_made_again() {
         let data = std::env::temp_dir().join(format!("rts-keys-{}", uuid::Uuid::new_v4()));
-        let made = kept_keys(&data).unwrap();
-        assert_eq!(kept_keys(&data).unwrap(), made);
-        fs::write(data.join(KEYS_FILE), "").unwrap();
-        fs::write(data.join(KEYS_FILE).with_extension("draft"), "dev:").unwrap();
-        let again = kept_keys(&data).unwrap();
-        assert!(again.starts_with("dev:") && again.len() > 40);
-        assert_eq!(kept_keys(&data).unwrap(), again);
+        let made = kept_keys(&data, TOKEN_KEYS_FILE).unwrap();
+        assert_eq!(kept_keys(&data, TOKEN_KEYS_FILE).unwrap(), made);
+        fs::write(data.join(TOKEN_KEYS_FILE), "").unwrap();
+        fs::write(data.join(TOKEN_KEYS_FILE).with_extension("draft"), "dev-").unwrap();
+        let again = kept_keys(&data, TOKEN_KEYS_FILE).unwrap();
+        assert!(again.starts_with("dev-") && again.len() > 40);
+        assert_eq!(kept_keys(&data, TOKEN_KEYS_FILE).unwrap(), again);
         fs::remove_dir_all(&data).unwrap();
     }
 }
