@@ -43,7 +43,8 @@ impl Query {
         let with_word =
             |part: String| if part.contains(':') { part } else { format!("{}:{part}", meant(&part)) };
         let parts: Vec<String> = filter_parts(text).into_iter().map(with_word).collect();
-        if parts.iter().filter(|part| part.split_once(':').is_some_and(|(word, _)| word == ABOUT)).count() > 1 {
+        let texts = parts.iter().filter(|part| part.split_once(':').is_some_and(|(word, _)| word == ABOUT));
+        if texts.count() > 1 {
             return Err("Only one text can be searched for. Put quotation marks around it.".to_owned());
         }
         let mut filters = WORDS.read_parts(&parts)?;
