@@ -56,6 +56,7 @@ const WIRE_TYPES: &[&str] = &[
     "escape_pointer",
     "read_json",
     "sealed_config_context",
+    "tls_advice",
 ];
 
 /// A crate: its declared dependencies, without dev-dependencies, and whether it may use everything.
