@@ -8,6 +8,8 @@ mod client_only;
 mod commands;
 #[cfg(feature = "dev")]
 mod dev;
+#[cfg(all(test, feature = "dev"))]
+mod documents;
 mod exit;
 mod help;
 #[cfg(feature = "server")]
