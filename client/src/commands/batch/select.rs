@@ -41,6 +41,9 @@ pub(super) fn read(words: FilterWords, text: &str) -> Result<Fields, ClientError
             same => fields.add(same, Some(value)),
         };
     }
+    if words.0.contains(&"error") && !fields.has("code") {
+        return Err(usage(format!("`error:` is missing, the code of a cause. {}", words.sentence())));
+    }
     if fields.is_empty() {
         return Err(usage(format!("it selects nothing; `--all` means all. {}", words.sentence())));
     }
@@ -71,6 +74,7 @@ mod tests {
             (PEOPLE, "state:offline", "There is no `state:`. Words: `team:`."),
             (RUNNERS, "state:wet", "`state:` is one of"),
             (JOBS, "since:yesterday", "`since:` is a duration"),
+            (JOBS, "team:web", "`error:` is missing"),
             (RUNNERS, " ", "it selects nothing"),
         ] {
             let error = read(words, text).unwrap_err();
