@@ -12,7 +12,7 @@
       if (isNaN(at)) continue;
       one.title ||= one.dateTime.replace('T', ' ').replace('Z', ' UTC');
       const ms = one.dateTime.match(/\.\d+/);
-      one.textContent = 'clock' in one.dataset ? clock(at) : ms ? `${day.format(at)} ${clock(at)}${ms}` : local.format(at);
+      one.textContent = 'minute' in one.dataset ? clock(at).slice(0, 5) : 'clock' in one.dataset ? clock(at) : ms ? `${day.format(at)} ${clock(at)}${ms}` : local.format(at);
       one.dataset.done = '';
     }
   }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::{Picture, QueuePicture, VerdictCode, VerdictLevel};
+use domain::{Picture, QueuePicture, SentencePart, VerdictCode, VerdictLevel};
 use url::form_urlencoded::Serializer;
 
 use super::{
@@ -26,8 +26,8 @@ pub(crate) struct Status {
     pub(crate) word: &'static str,
     /// Shape of the level.
     pub(crate) shape: &'static str,
-    /// The verdict.
-    pub(crate) sentence: String,
+    /// The verdict, with its times as parts of their own.
+    pub(crate) sentence: Vec<SentencePart>,
     /// Page with the facts behind it.
     pub(crate) link: String,
     /// Security events that no admin has acknowledged.
@@ -57,7 +57,7 @@ impl Status {
             level,
             word: level::word(level),
             shape: level::shape(level),
-            sentence: verdict.sentence.clone(),
+            sentence: verdict.parts.clone(),
             link: link(snapshot),
             notice: verdict.notice.clone(),
             cells: cells(snapshot),

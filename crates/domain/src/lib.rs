@@ -122,8 +122,8 @@ pub use tls_advice::tls_advice;
 pub use token_facts::{Principal, TokenFacts};
 pub use verdict::{
     BreakerPicture, BudgetPicture, InstallationPicture, LanePicture, LeaderPicture, PauseCause, PausePicture,
-    PauseScope, Picture, QueuePicture, SyncPicture, TeamPicture, UnacknowledgedEvents, Verdict, VerdictCode,
-    VerdictLevel, WindowPicture, WorkerPicture,
+    PauseScope, Picture, QueuePicture, SentencePart, SyncPicture, TeamPicture, UnacknowledgedEvents, Verdict,
+    VerdictCode, VerdictLevel, WindowPicture, WorkerPicture,
 };
 pub use version::{BadVersion, CutOff, DEPRECATION_NOTICE, RunnerVersion, VersionState};
 pub use webhook::{

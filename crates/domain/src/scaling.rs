@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     BlockedOn, BreakerPicture, BudgetPicture, InstallationId, Lane, LanePicture, PauseCause, PausePicture,
-    PauseScope, QueuePicture,
+    PauseScope, Picture, QueuePicture,
 };
 
 /// Time for which starts are counted: about the interval at which an autoscaler reads the signal.
@@ -62,6 +62,16 @@ impl Scaling {
         let startable = self.waiting.iter().filter(|row| row.reason == BlockedOn::Worker).map(|row| row.jobs);
         let busy = self.running.saturating_add(startable.sum());
         busy.div_ceil(slots.max(1)).clamp(1, MAX_WORKERS)
+    }
+}
+
+impl Picture {
+    /// Returns the number of workers like those that take jobs now which the next 10 s can keep busy; `None` while no
+    /// worker takes jobs or the queue is not known.
+    pub fn workers_wanted(&self) -> Option<u64> {
+        let live = || self.workers.iter().filter(|worker| worker.takes_jobs);
+        let slots = live().map(|worker| worker.slots).sum::<u64>().checked_div(live().count() as u64)?;
+        Some(self.queue.as_ref()?.scaling().workers_wanted(slots))
     }
 }
 

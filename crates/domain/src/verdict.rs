@@ -5,6 +5,7 @@
 
 mod conditions;
 mod picture;
+mod sentence;
 mod text;
 
 use crate::string_enum::string_enum;
@@ -14,6 +15,7 @@ pub use self::picture::{
     PauseScope, Picture, QueuePicture, SyncPicture, TeamPicture, UnacknowledgedEvents, WindowPicture,
     WorkerPicture,
 };
+pub use self::sentence::SentencePart;
 
 string_enum! {
     /// Level of a verdict, from good to bad.
@@ -123,6 +125,8 @@ pub struct Verdict {
     pub code: VerdictCode,
     /// The sentence for people, with numbers and times in UTC.
     pub sentence: String,
+    /// The parts of the sentence, for readers that show times in another zone.
+    pub parts: Vec<SentencePart>,
     /// Name of the installation or team that it is about, where a page shows only that one.
     pub subject: Option<String>,
     /// Second sentence: severe security events that no admin has acknowledged.
@@ -135,9 +139,11 @@ impl Verdict {
 
     /// Returns the verdict on a picture.
     pub fn of(picture: &Picture) -> Self {
-        let (code, sentence) = conditions::first(picture);
+        let (code, marked) = conditions::first(picture);
+        let parts = sentence::parts(&marked, picture.at);
+        let sentence = parts.iter().map(ToString::to_string).collect();
         let subject = conditions::subject(picture, code);
-        Self { code, sentence, subject, notice: text::unacknowledged(picture.events) }
+        Self { code, sentence, parts, subject, notice: text::unacknowledged(picture.events) }
     }
 
     /// Returns the level.

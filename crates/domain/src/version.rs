@@ -95,6 +95,12 @@ impl CutOff {
             Some(_) => VersionState::Current,
         }
     }
+
+    /// Returns the whole days until the earlier date, rounded down, once the version is near its end: 0 after it.
+    pub fn days_left(&self, now: DateTime<Utc>) -> Option<i64> {
+        let ends = matches!(self.state(now), VersionState::Soon | VersionState::Deprecated);
+        self.first().filter(|_| ends).map(|at| (at - now).num_days().max(0))
+    }
 }
 
 #[cfg(test)]
@@ -121,5 +127,7 @@ mod tests {
         assert_eq!(state(at(14), at(30)), VersionState::Soon);
         assert_eq!(state(None, at(1)), VersionState::Soon);
         assert_eq!(state(at(0), at(30)), VersionState::Deprecated);
+        let left = |registration| CutOff { registration: at(registration), runtime: at(30) }.days_left(now);
+        assert_eq!((left(15), left(11), left(-1)), (None, Some(11), Some(0)));
     }
 }

@@ -64,7 +64,8 @@ impl Operations<'_> {
             Some((queue, backlogs)) => Some(self.with_teams(queue, &backlogs).await?),
             None => None,
         };
-        Ok(rows.into_picture(queue))
+        let away_for = if queue.is_none() { self.queue.unanswered_for() } else { None };
+        Ok(Picture { queue_away_for: away_for, ..rows.into_picture(queue) })
     }
 
     async fn rows(&self) -> std::result::Result<Rows, StoreError> {
@@ -110,6 +111,7 @@ impl Rows {
             at: self.overview.now,
             database_answers: true,
             queue,
+            queue_away_for: None,
             installations: installations.collect(),
             workers: self.workers.into_iter().map(worker).collect(),
             moved_lately: self.overview.moved_lately,

@@ -48,6 +48,8 @@ struct Shared {
     attempts: watch::Sender<u64>,
     /// Requests an attempt from a search that pauses between attempts.
     wanted: Notify,
+    /// Begin of the first call without an answer since the last answer.
+    unanswered: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -104,6 +106,7 @@ impl Link {
             generation: watch::Sender::new(0),
             attempts: watch::Sender::new(0),
             wanted: Notify::new(),
+            unanswered: Mutex::default(),
         };
         Self { shared: Arc::new(shared), limit }
     }
@@ -149,7 +152,8 @@ impl Link {
     /// Runs a call, and a second time if the connection proves to be lost. A connection that broke while idle, or that
     /// leads to the wrong server, is detected only by its next call.
     async fn run_with_retry<T: FromRedisValue>(&self, call: Call<'_>) -> Result<T, QueueError> {
-        let until = Instant::now() + self.limit;
+        let begun = Instant::now();
+        let until = begun + self.limit;
         let answer = match self.run_once(until, call).await {
             Err(QueueError::Redis(error)) if is_lost(&error) => self.run_once(until, call).await,
             answer => answer,
@@ -157,7 +161,14 @@ impl Link {
         if answer.is_err() {
             metrics::counter!("rts_queue_redis_errors_total").increment(1);
         }
+        self.shared.record_answer(begun, answer.as_ref().err());
         answer
+    }
+
+    /// Returns the time since the first call without an answer, `None` if the last call had one.
+    pub(crate) fn unanswered_for(&self) -> Option<Duration> {
+        let unanswered = *self.shared.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        unanswered.map(|since| since.elapsed())
     }
 
     async fn run_once<T: FromRedisValue>(&self, until: Instant, call: Call<'_>) -> Result<T, QueueError> {
@@ -217,6 +228,21 @@ impl Link {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers whether a call that began then had an answer. An error that Redis itself reports is one.
+    fn record_answer(&self, begun: Instant, error: Option<&QueueError>) {
+        let answers = match error {
+            None => true,
+            Some(QueueError::Redis(error)) => !is_lost(error),
+            Some(error) => !error.is_transient(),
+        };
+        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers {
+            *unanswered = None;
+        } else if unanswered.is_none() {
+            *unanswered = Some(begun);
+        }
     }
 
     /// Stops using a connection. Returns false if another one is in use already.

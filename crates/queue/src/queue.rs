@@ -173,6 +173,11 @@ impl Queue {
         self.run::<u8>(&scripts::READY, &[]).await.map(drop)
     }
 
+    /// Returns the time since this process first got no answer; `None` while Redis answers.
+    pub fn unanswered_for(&self) -> Option<Duration> {
+        self.0.link.unanswered_for()
+    }
+
     /// Notifies every process that a job has changed. `state` is one word.
     pub async fn announce(&self, job: JobId, state: &str) -> Result<(), QueueError> {
         self.publish(&format!("{job} {state}")).await

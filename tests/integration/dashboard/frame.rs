@@ -105,7 +105,8 @@ async fn store_that_is_away_has_its_sentence_on_the_page() {
     world.servers(|stack| stack.halt(Server::Redis)).await;
     eventually("the page that says Redis is away", || async {
         let page = browser.get("/").await.assert_status(200);
-        page.text.contains("Redis does not answer").then_some(())
+        let since = r#"Redis does not answer since <time datetime="20"#;
+        (page.text.contains(since) && page.text.contains(" UTC</time>; requests are accepted")).then_some(())
     })
     .await;
     world.servers(|stack| stack.restart(Server::Redis)).await;

@@ -47,6 +47,8 @@ struct WorkersPage {
     frame: Frame,
     without: Option<String>,
     totals: Totals,
+    /// Workers that the next seconds can keep busy, if it is known.
+    wanted: Option<u64>,
     rows: Vec<WorkerRow>,
     scheduler: Scheduler,
     syncs: Vec<InstallationSync>,
@@ -201,9 +203,11 @@ async fn show(
     let chosen = list.workers.into_iter().filter(|worker| {
         params.without.as_deref().is_none_or(|installation| worker.alive && lacks(worker, installation))
     });
+    let frame = Frame::new(&app, &visitor, Section::Workers, "Workers").await;
     page(&WorkersPage {
         rows: chosen.map(|worker| WorkerRow::new(worker, common.as_deref(), now)).collect(),
-        frame: Frame::new(&app, &visitor, Section::Workers, "Workers").await,
+        wanted: frame.snapshot.as_deref().and_then(|snapshot| snapshot.picture.workers_wanted()),
+        frame,
         without: params.without,
         totals,
         scheduler: Scheduler {

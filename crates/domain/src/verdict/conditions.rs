@@ -8,7 +8,8 @@ use super::{
         BreakerPicture, BudgetPicture, PauseCause, PausePicture, PauseScope, Picture, QueuePicture,
         TeamPicture,
     },
-    text::{clock, jobs_wait, quote, span, time_after},
+    sentence::marked,
+    text::{help_of_workers, jobs_wait, queue_away, quote, span, time_after},
 };
 use crate::InstallationId;
 
@@ -35,8 +36,7 @@ pub(super) fn first(picture: &Picture) -> (VerdictCode, String) {
         return (VerdictCode::DatabaseAway, sentence.to_owned());
     }
     let Some(queue) = &picture.queue else {
-        let sentence = "Redis does not answer; requests are accepted, but no job starts.";
-        return (VerdictCode::QueueAway, sentence.to_owned());
+        return (VerdictCode::QueueAway, queue_away(picture));
     };
     let conditions: [(VerdictCode, Condition); 16] = [
         (VerdictCode::InstallationSuspended, suspended),
@@ -190,7 +190,7 @@ fn no_worker(picture: &Picture, queue: &QueuePicture) -> Sentence {
     Some(last.map_or_else(
         || format!("No worker was seen in the last hour, and {waits}."),
         |last| {
-            let seen = clock(picture, last.heartbeat_at);
+            let seen = marked(last.heartbeat_at);
             format!(
                 "No worker takes jobs, and {waits}; the last one seen is {} at {seen}.",
                 quote(&last.name)
@@ -260,8 +260,11 @@ fn slots(picture: &Picture, queue: &QueuePicture) -> (u64, bool) {
 fn slots_full(picture: &Picture, queue: &QueuePicture) -> Sentence {
     let ((slots, full), oldest) = (slots(picture, queue), queue.oldest(None));
     (slots > 0 && full && oldest > SLOW_START).then(|| {
-        let oldest = span(oldest);
-        format!("All {slots} slots are busy, and the oldest job waits {oldest}; more workers would help.")
+        let (oldest, live) =
+            (span(oldest), picture.workers.iter().filter(|worker| worker.takes_jobs).count());
+        let more = picture.workers_wanted().unwrap_or_default().saturating_sub(live as u64);
+        let help = help_of_workers(more);
+        format!("All {slots} slots are busy, and the oldest job waits {oldest}; {help}.")
     })
 }
 
@@ -317,7 +320,7 @@ fn no_leader(picture: &Picture, _: &QueuePicture) -> Sentence {
     match &picture.leader {
         Some(leader) if leader.leads => None,
         Some(leader) => {
-            let since = clock(picture, leader.renewed_at);
+            let since = marked(leader.renewed_at);
             Some(format!("No scheduler leads since {since}; no sync runs, and nothing is cleaned up."))
         }
         None => Some("No scheduler has ever led; start one with `rts scheduler`.".to_owned()),

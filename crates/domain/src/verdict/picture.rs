@@ -15,6 +15,8 @@ pub struct Picture {
     pub database_answers: bool,
     /// State of the queue; `None` if Redis did not answer.
     pub queue: Option<QueuePicture>,
+    /// Time for which this process has got no answer from Redis; `None` while Redis answers.
+    pub queue_away_for: Option<Duration>,
     /// Installations that GitHub has suspended or whose App it refuses, by name.
     pub installations: Vec<InstallationPicture>,
     /// Workers seen in the last hour.
@@ -228,6 +230,7 @@ impl Picture {
             at,
             database_answers: false,
             queue: None,
+            queue_away_for: None,
             installations: Vec::new(),
             workers: Vec::new(),
             moved_lately: false,

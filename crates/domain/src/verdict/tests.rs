@@ -47,6 +47,7 @@ fn good() -> Picture {
             }],
             ..QueuePicture::default()
         }),
+        queue_away_for: None,
         installations: Vec::new(),
         workers: vec![worker("worker-3", true)],
         moved_lately: true,
@@ -94,7 +95,9 @@ fn picture_of(code: VerdictCode) -> Picture {
     let mut picture = good();
     match code {
         VerdictCode::DatabaseAway => picture.database_answers = false,
-        VerdictCode::QueueAway => picture.queue = None,
+        VerdictCode::QueueAway => {
+            (picture.queue, picture.queue_away_for) = (None, Some(Duration::from_secs(605)));
+        }
         VerdictCode::InstallationSuspended => {
             picture.installations.push(unusable(acme(), None));
         }
@@ -168,7 +171,7 @@ fn each_condition_is_found_with_its_level_and_sentence() {
     }
     let wanted = "\
 stopped database_away: The database does not answer; no request is accepted.
-stopped queue_away: Redis does not answer; requests are accepted, but no job starts.
+stopped queue_away: Redis does not answer since 03:01 UTC; requests are accepted, but no job starts.
 stopped installation_suspended: GitHub has suspended the installation acme; 41 jobs wait.
 stopped operator_needed: GitHub refuses the calls of installation acme until an operator acts: GitHub refused with 403: Resource not accessible
 slow    github_outage: GitHub does not answer properly for installation acme; one job tries again in 30 s.
@@ -178,7 +181,7 @@ slow    window_empty: GitHub's hourly window of installation acme is used up unt
 stopped no_worker: No worker takes jobs, and 41 jobs wait; the last one seen is worker-7 at 02:58 UTC.
 stopped no_credential: None of the 1 live workers has the credential of installation acme; 41 jobs wait.
 slow    minute_limit: Installation acme is at GitHub's limit: 890 of 900 points on generate-jitconfig in this minute; the oldest job waits 0.6 s.
-slow    slots_full: All 8 slots are busy, and the oldest job waits 48 s; more workers would help.
+slow    slots_full: All 8 slots are busy, and the oldest job waits 48 s; about 2 more workers would help.
 note    team_limit: Team games-ci has 40 of the 41 waiting jobs, and its own limit holds them.
 stopped stuck: 41 jobs could start, but none has started or ended for a minute; restart a worker.
 note    app_unusable: Jobs move; GitHub has suspended App games-2 of pool games, and the others go on.

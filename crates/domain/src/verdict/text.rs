@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
-use super::picture::{Picture, UnacknowledgedEvents};
+use super::{
+    picture::{Picture, UnacknowledgedEvents},
+    sentence::marked,
+};
 
 /// Longest quotation of a text from outside, in characters.
 const MAX_QUOTE: usize = 120;
@@ -25,16 +28,31 @@ pub(super) fn jobs_wait(number: u64) -> String {
     if number == 1 { "1 job waits".to_owned() } else { format!("{number} jobs wait") }
 }
 
-/// Returns the time of day after a duration, with the day if it is another one.
+/// Returns the time after a duration, as a part of its own.
 pub(super) fn time_after(picture: &Picture, left: Duration) -> String {
     let left = TimeDelta::from_std(left).unwrap_or(TimeDelta::zero());
-    clock(picture, picture.at.checked_add_signed(left).unwrap_or(picture.at))
+    marked(picture.at.checked_add_signed(left).unwrap_or(picture.at))
 }
 
-/// Returns a time of day in UTC, with the day if it is not that of the picture.
-pub(super) fn clock(picture: &Picture, at: DateTime<Utc>) -> String {
-    let form = if at.date_naive() == picture.at.date_naive() { "%H:%M UTC" } else { "%Y-%m-%d %H:%M UTC" };
-    at.format(form).to_string()
+/// Returns the sentence about Redis that does not answer.
+pub(super) fn queue_away(picture: &Picture) -> String {
+    let since = picture.queue_away_for.map(|past| format!(" since {}", time_before(picture, past)));
+    format!("Redis does not answer{}; requests are accepted, but no job starts.", since.unwrap_or_default())
+}
+
+/// Returns how much more workers would help, if this number of them finds jobs.
+pub(super) fn help_of_workers(more: u64) -> String {
+    match more {
+        0 => "GitHub's limits leave no job for further workers".to_owned(),
+        1 => "about 1 more worker would help".to_owned(),
+        more => format!("about {more} more workers would help"),
+    }
+}
+
+/// Returns the time before a duration, as a part of its own.
+fn time_before(picture: &Picture, past: Duration) -> String {
+    let past = TimeDelta::from_std(past).unwrap_or(TimeDelta::zero());
+    marked(picture.at.checked_sub_signed(past).unwrap_or(picture.at))
 }
 
 /// Returns a duration in its largest unit: "0.4 s", "48 s", "7 min", "3 h", "2 d".
