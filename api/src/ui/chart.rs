@@ -8,6 +8,8 @@ use super::format::number;
 
 /// Height of a drawing in its own units.
 const HEIGHT: i64 = 120;
+/// Height of a small drawing: it is read at a glance, and a page has many.
+const SMALL_HEIGHT: i64 = 48;
 /// Room of the line at the upper and lower edge.
 const ROOM: i64 = 2;
 
@@ -33,7 +35,10 @@ impl Chart {
     /// Returns the chart of these series. Values below zero are drawn as zero.
     pub(crate) fn of(series: &[Vec<i64>]) -> Self {
         let top = series.iter().flatten().copied().max().unwrap_or_default().max(1);
-        let lines = series.iter().map(|values| Scale { steps: values.len(), top }.line(0, values)).collect();
+        let lines = series
+            .iter()
+            .map(|values| Scale { steps: values.len(), top, height: HEIGHT }.line(0, values))
+            .collect();
         Self { lines, top: number(top) }
     }
 }
@@ -41,7 +46,7 @@ impl Chart {
 /// Returns the lines of a small chart of one series: one for each part without a gap.
 pub(crate) fn sparkline(values: &[Option<i64>]) -> Vec<Line> {
     let top = values.iter().flatten().copied().max().unwrap_or_default().max(1);
-    let scale = Scale { steps: values.len(), top };
+    let scale = Scale { steps: values.len(), top, height: SMALL_HEIGHT };
     let mut lines = Vec::new();
     let mut begin = 0;
     for part in values.split(Option::is_none) {
@@ -59,19 +64,26 @@ pub(crate) fn view_box(steps: i64) -> String {
     format!("0 0 {} {HEIGHT}", (steps - 1).max(1))
 }
 
+/// Returns the `viewBox` of a small drawing with this number of steps.
+pub(crate) fn small_view_box(steps: i64) -> String {
+    format!("0 0 {} {SMALL_HEIGHT}", (steps - 1).max(1))
+}
+
 /// Scale of a drawing.
 struct Scale {
     /// Number of steps from left to right.
     steps: usize,
     /// Value at the upper edge.
     top: i64,
+    /// Height of the drawing.
+    height: i64,
 }
 
 impl Scale {
     /// Returns the line of values that begin at a step.
     fn line(&self, begin: usize, values: &[i64]) -> Line {
-        let heights: Vec<i64> = values.iter().map(|value| self.height(*value)).collect();
-        let first = heights.first().copied().unwrap_or(HEIGHT);
+        let heights: Vec<i64> = values.iter().map(|value| self.distance(*value)).collect();
+        let first = heights.first().copied().unwrap_or(self.height);
         let mut course = String::from("l");
         for pair in heights.windows(2) {
             let [before, after] = pair else { continue };
@@ -84,21 +96,21 @@ impl Scale {
         if heights.len() < 2 {
             course.push_str("1 0");
         }
-        let path = format!("M{begin} {first}{course}");
+        let (path, height) = (format!("M{begin} {first}{course}"), self.height);
         // The sides of a part that reaches an edge of the drawing lie beyond it, where they are not seen.
         let start =
-            if begin == 0 { format!("M-1 {HEIGHT}V{first}h1") } else { format!("M{begin} {HEIGHT}V{first}") };
+            if begin == 0 { format!("M-1 {height}V{first}h1") } else { format!("M{begin} {height}V{first}") };
         let reaches_end = begin + values.len() >= self.steps;
         let end = if reaches_end { "h1V" } else { "V" };
-        let filled = format!("{start}{course}{end}{HEIGHT}");
+        let filled = format!("{start}{course}{end}{height}");
         Line { path, filled }
     }
 
     /// Returns the distance of a value from the upper edge.
-    fn height(&self, value: i64) -> i64 {
-        let room = i128::from(HEIGHT - 2 * ROOM);
+    fn distance(&self, value: i64) -> i64 {
+        let room = i128::from(self.height - 2 * ROOM);
         let filled = i128::from(value.clamp(0, self.top)) * room / i128::from(self.top);
-        HEIGHT - ROOM - i64::try_from(filled).unwrap_or_default()
+        self.height - ROOM - i64::try_from(filled).unwrap_or_default()
     }
 }
 
@@ -121,8 +133,8 @@ mod tests {
     fn small_chart_has_a_line_for_each_part_without_a_gap() {
         let lines = sparkline(&[Some(0), Some(2), None, None, Some(1)]);
         let filled: Vec<&str> = lines.iter().map(|line| line.filled.as_str()).collect();
-        assert_eq!(filled, ["M-1 120V118h1l1-116V120", "M4 120V60l1 0h1V120"]);
+        assert_eq!(filled, ["M-1 48V46h1l1-44V48", "M4 48V24l1 0h1V48"]);
         assert!(sparkline(&[None, None]).is_empty());
-        assert_eq!(view_box(60), "0 0 59 120");
+        assert_eq!((view_box(60), small_view_box(60)), ("0 0 59 120".into(), "0 0 59 48".into()));
     }
 }

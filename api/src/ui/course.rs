@@ -56,6 +56,11 @@ impl Reach {
         chart::view_box(self.steps().1)
     }
 
+    /// Returns the `viewBox` of a small chart of its steps.
+    pub(crate) fn small_view_box(self) -> String {
+        chart::small_view_box(self.steps().1)
+    }
+
     /// Returns the whole span that ends with the step of `now`.
     pub(crate) fn span(self, now: DateTime<Utc>) -> FlowSpan {
         let (step, steps) = self.steps();
