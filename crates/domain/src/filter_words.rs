@@ -1,5 +1,8 @@
 //! Filters as people type them: `state:queued team:web`. The dashboard and the command line read the same text.
 
+/// Words of the API for words of the filters.
+const ALIASES: [(&str, &str); 2] = [("status", "state"), ("user", "by")];
+
 /// Words that the filters of one list have. The first one is the example of the sentences.
 #[derive(Clone, Copy, Debug)]
 pub struct FilterWords(pub &'static [&'static str]);
@@ -30,15 +33,22 @@ impl FilterWords {
             if value.is_empty() {
                 return Err(format!("`{word}:` has no value after it. {}", self.sentence()));
             }
-            let Some(known) = self.0.iter().find(|known| **known == word) else {
+            let Some(known) = self.find(word) else {
                 return Err(format!("There is no `{word}:`. {}", self.sentence()));
             };
-            if filters.iter().any(|(given, _)| given == known) {
-                return Err(format!("`{word}:` is given twice; all filters must fit at once."));
+            if filters.iter().any(|(given, _)| *given == known) {
+                return Err(format!("`{known}:` is given twice; all filters must fit at once."));
             }
             filters.push((known, value.to_owned()));
         }
         Ok(filters)
+    }
+
+    /// Returns the word that a text names: itself, or the word that the API has for it.
+    pub fn find(self, text: &str) -> Option<&'static str> {
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == text).map(|(_, word)| *word);
+        let find = |text: &str| self.0.iter().copied().find(|word| *word == text);
+        find(text).or_else(|| find(alias?))
     }
 
     /// Returns the sentence that names all words.
@@ -74,6 +84,8 @@ mod tests {
         let wanted = vec![("team", "web and more".to_owned()), ("state", "a:b".to_owned())];
         assert_eq!(WORDS.read(r#" team:"web and more"  state:a:b "#), Ok(wanted));
         assert_eq!(WORDS.read("  "), Ok(Vec::new()));
+        assert_eq!(WORDS.read("status:active"), Ok(vec![("state", "active".to_owned())]));
+        assert!(WORDS.read("user:ada").unwrap_err().contains("There is no `user:`."));
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub use sync::{SyncEnd, SyncRow, SyncRuns, SyncStart, TriggeredRow};
 pub use teams::{SharedGroup, TeamChange, TeamDraft, TeamFilter, TeamMember, Teams};
 pub use unmanaged::{UnmanagedRow, UnmanagedRunners};
 pub use users::{BindRefusal, Binding, OtherAdmins, UserDraft, UserFilter, Users};
-pub use versions::{VersionRow, Versions};
+pub use versions::{DatedVersion, VersionRow, Versions};
 pub use webhooks::{InboxState, NewDelivery, NextDelivery, PendingDelivery, Webhooks, WorkflowRunner};
 pub use workers::{CurrentJob, Heartbeat, WorkerRow, Workers};
 

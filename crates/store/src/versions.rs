@@ -36,6 +36,19 @@ pub struct VersionRow {
     pub now: DateTime<Utc>,
 }
 
+/// Dates of one version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatedVersion {
+    /// Name of the installation.
+    pub installation: String,
+    /// Version of the runner software.
+    pub version: String,
+    /// Dates after which GitHub rejects it.
+    pub cut_off: CutOff,
+    /// The database's clock at the query.
+    pub now: DateTime<Utc>,
+}
+
 impl VersionRow {
     /// Returns the dates after which GitHub rejects it.
     pub const fn cut_off(&self) -> CutOff {
@@ -122,6 +135,32 @@ impl Versions<'_> {
                 CutOff { registration: row.registration_deprecates_at, runtime: row.runtime_deprecates_at };
             (cut_off, row.now)
         }))
+    }
+
+    /// Returns the known dates of these versions, each of the installation at the same place, and the database's clock.
+    pub async fn cut_offs(
+        &mut self,
+        installations: &[String],
+        versions: &[String],
+    ) -> Result<Vec<DatedVersion>> {
+        let rows = sqlx::query!(
+            r#"SELECT installation, version, registration_deprecates_at, runtime_deprecates_at, now() AS "now!"
+             FROM runner_versions WHERE (installation, version) IN (SELECT * FROM unnest($1::text[], $2::text[]))"#,
+            installations,
+            versions,
+        )
+        .fetch_all(&mut *self.0)
+        .await?;
+        let dated = rows.into_iter().map(|row| DatedVersion {
+            installation: row.installation,
+            version: row.version,
+            cut_off: CutOff {
+                registration: row.registration_deprecates_at,
+                runtime: row.runtime_deprecates_at,
+            },
+            now: row.now,
+        });
+        Ok(dated.collect())
     }
 
     /// Records the state that is reported now. Returns `false` if it was recorded before.

@@ -47,16 +47,53 @@ async fn list_shows_own_runners_and_keeps_filters_in_the_url() {
     assert!(list.text.contains("1 runner") && list.text.contains("+2"), "{}", list.text);
     assert!(!list.text.contains("name=\"id\""), "a member selects nothing");
     let none = ada.get("/runners?status=offline&q=ci").await.assert_status(200);
-    assert!(none.text.contains("No runner fits."), "{}", none.text);
+    assert!(none.text.contains("No runner fits.") && none.text.contains("state:offline"), "{}", none.text);
     assert!(none.text.contains("href=\"/runners?q=ci\""), "{}", none.text);
     let bob = world.sign_in(&scene.bob).await.get("/runners").await.assert_status(200);
     assert!(!bob.text.contains(&name), "{}", bob.text);
+
+    // What people type are words too; a text without a word is a name, a label or a person.
+    let typed = ada.get("/runners?q=state:offline+by:ada@example.com").await.assert_status(303);
+    assert_eq!(typed.header("location"), "/runners?state=offline&by=ada%40example.com");
+    assert!(ada.get("/runners?q=three").await.assert_status(200).text.contains(&name));
+    for (query, part) in [
+        ("q=colour:red", "There is no `colour:`. Words: `state:`,"),
+        ("q=colour:red+state:offline", "There is no `colour:`. Words: `state:`,"),
+        ("state=sleeping", "one of requested, pending"),
+        ("since=soon", "query:since"),
+        ("state=active&since=1h", "Filter runners"),
+    ] {
+        let page = ada.get(&format!("/runners?{query}")).await.assert_status(200);
+        assert!(shown(&page).contains(part), "{query}: {}", page.text);
+    }
 
     // A wrong filter is a page that says so, not a list of all.
     let wrong = ada.get("/runners?colour=red").await.assert_status(422);
     assert!(wrong.text.contains("colour") && wrong.header("content-type").starts_with("text/html"));
     let nobody = world.browser().get("/runners").await.assert_status(303);
     assert!(nobody.header("location").starts_with("/sign-in?to="), "{}", nobody.header("location"));
+}
+
+#[tokio::test]
+async fn version_near_its_end_has_its_days_in_the_list() {
+    let scene = scene().await;
+    let (id, _) = scene.runner(&["linux"]).await;
+    let world = &scene.world;
+    let ada = world.sign_in(&scene.ada).await;
+    world.change("UPDATE runners SET stated_version = NULL, version = '2.321.0' WHERE id = $1", id).await;
+    let left = async |days: i64| {
+        let known = "INSERT INTO runner_versions (installation, version, registration_deprecates_at, checked_at)
+            SELECT installation, version, now() + make_interval(days => $2::int, hours => 1), now() FROM runners WHERE id = $1
+            ON CONFLICT (installation, version) DO UPDATE SET
+                registration_deprecates_at = EXCLUDED.registration_deprecates_at";
+        sqlx::query(known).bind(id).bind(days).execute(world.sql()).await.unwrap();
+        shown(&ada.get("/runners").await.assert_status(200))
+    };
+    assert!(!left(40).await.contains('▲'), "far away");
+    assert!(left(11).await.contains("▲ 11 days left"));
+    let page = shown(&ada.get(&format!("/runners/{id}")).await.assert_status(200));
+    assert!(page.contains("▲ 11 days left"), "{page}");
+    assert!(left(-3).await.contains("▲ GitHub rejects it"));
 }
 
 #[tokio::test]

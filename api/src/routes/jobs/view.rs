@@ -1,7 +1,7 @@
 //! View of a job.
 
 use chrono::{DateTime, Utc};
-use domain::{BlockedOn, Job, JobKind, JobState};
+use domain::{BlockedOn, InstallationId, Job, JobKind, JobState};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -44,6 +44,9 @@ pub(crate) struct JobView {
     pub(crate) runner_name: Option<String>,
     /// Error of a failed job.
     pub(crate) error: Option<ProblemBody>,
+    /// Installation whose lanes it waits in, for pages alone.
+    #[serde(skip)]
+    pub(crate) installation: InstallationId,
     /// History of the job, oldest first, with its newest 64 starts; only in the answer that shows one job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) events: Option<Vec<JobEventView>>,
@@ -70,6 +73,7 @@ impl From<Job> for JobView {
             runner_id: job.runner.map(Into::into),
             runner_name: job.runner_name,
             error: job.error.as_ref().map(ProblemBody::from),
+            installation: job.installation,
             events: None,
             calls: None,
         }

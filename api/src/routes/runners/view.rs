@@ -1,7 +1,7 @@
 //! Views of a runner and of its status changes.
 
 use chrono::{DateTime, Utc};
-use domain::{Runner, RunnerStatus};
+use domain::{InstallationId, Runner, RunnerStatus};
 use serde::Serialize;
 use store::TransitionRow;
 use utoipa::ToSchema;
@@ -50,6 +50,9 @@ pub(crate) struct RunnerView {
     pub(crate) registered_at: Option<DateTime<Utc>>,
     /// Time at which the runner was found or made `deleted`.
     pub(crate) deleted_at: Option<DateTime<Utc>>,
+    /// Installation of the runner, for pages alone.
+    #[serde(skip)]
+    pub(crate) installation: InstallationId,
 }
 
 impl From<Runner> for RunnerView {
@@ -73,6 +76,7 @@ impl From<Runner> for RunnerView {
             updated_at: runner.updated_at,
             registered_at: runner.registered_at,
             deleted_at: runner.deleted_at,
+            installation: runner.installation,
         }
     }
 }

@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
+use domain::FieldError;
 use url::form_urlencoded::Serializer;
 use uuid::Uuid;
 
+use super::times;
 use crate::ui::format::number;
 
 /// Rows of a page.
@@ -20,7 +23,7 @@ pub(crate) struct Chip {
 }
 
 /// The filters of a list page.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Filters {
     path: Cow<'static, str>,
     pairs: Vec<(&'static str, String)>,
@@ -36,6 +39,13 @@ impl Filters {
     #[must_use]
     pub(crate) fn with(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
         self.pairs.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+
+    /// Removes a filter.
+    #[must_use]
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.pairs.retain(|(one, _)| *one != name);
         self
     }
 
@@ -104,6 +114,39 @@ fn encode<'p>(pairs: impl Iterator<Item = &'p (&'static str, String)>) -> String
     query.finish()
 }
 
+/// Returns the value of a filter that has few; a wrong one is an error.
+pub(crate) fn chosen<T: Copy>(
+    errors: &mut Vec<FieldError>,
+    pointer: &str,
+    text: Option<&str>,
+    all: &[T],
+    word: impl Fn(T) -> &'static str,
+) -> Option<T> {
+    let text = text?;
+    let found = all.iter().copied().find(|one| word(*one) == text);
+    if found.is_none() {
+        let known: Vec<&str> = all.iter().map(|one| word(*one)).collect();
+        errors.push(FieldError::new(pointer, format!("one of {}", known.join(", "))));
+    }
+    found
+}
+
+/// Returns the time of a filter; a wrong one is an error.
+pub(crate) fn time(
+    errors: &mut Vec<FieldError>,
+    pointer: &str,
+    text: Option<&str>,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    match times::since(pointer, text?, now) {
+        Ok(at) => Some(at),
+        Err(problem) => {
+            errors.extend(problem.errors);
+            None
+        }
+    }
+}
+
 /// Returns the number of rows of a list for people.
 pub(crate) fn counted(total: i64, is_lower_bound: bool, one: &str, many: &str) -> String {
     match total {
@@ -120,22 +163,22 @@ mod tests {
     #[test]
     fn chips_and_older_rows_keep_the_other_filters() {
         let filters = Filters::of("/runners")
-            .with("status", Some("offline"))
+            .with("state", Some("offline"))
             .with("team", None::<String>)
             .with("q", Some("a&b=c"));
         assert_eq!(
             filters.chips(),
             [
-                Chip { text: "status:offline".into(), without: "/runners?q=a%26b%3Dc".into() },
-                Chip { text: "q:a&b=c".into(), without: "/runners?status=offline".into() },
+                Chip { text: "state:offline".into(), without: "/runners?q=a%26b%3Dc".into() },
+                Chip { text: "q:a&b=c".into(), without: "/runners?state=offline".into() },
             ]
         );
         let newer = filters.newer(Uuid::nil());
-        assert_eq!(newer, "/runners/newer/00000000-0000-0000-0000-000000000000?status=offline&q=a%26b%3Dc");
+        assert_eq!(newer, "/runners/newer/00000000-0000-0000-0000-000000000000?state=offline&q=a%26b%3Dc");
         let older = filters.older(Some("x".into()));
-        assert_eq!(older.as_deref(), Some("/runners?status=offline&q=a%26b%3Dc&cursor=x"));
+        assert_eq!(older.as_deref(), Some("/runners?state=offline&q=a%26b%3Dc&cursor=x"));
         assert_eq!(
-            (filters.older(None), filters.value("team"), filters.value("status")),
+            (filters.older(None), filters.value("team"), filters.value("state")),
             (None, "", "offline")
         );
         assert_eq!(Filters::of("/audit").query(), "");

@@ -1,7 +1,7 @@
 //! Lanes: depth, pauses, and what a pause holds.
 
 use devstack::Server;
-use harness::{World, provision_body};
+use harness::{World, eventually, provision_body};
 
 use super::{Night, main_of, text_of};
 
@@ -74,6 +74,36 @@ async fn installation_is_paused_and_resumed_and_hostile_reasons_are_escaped() {
         (night.audit_rows("installation.pause").await, night.audit_rows("installation.resume").await),
         (1, 1)
     );
+}
+
+#[tokio::test]
+async fn jobs_name_the_pause_that_holds_them() {
+    let night = Night::with(World::builder().workers(0)).await;
+    let asked = night.world.provision(&night.ada, provision_body("ci")).await;
+    let job = format!("/jobs/{}", asked.job);
+    for (object, path) in
+        [("installation default", "/installations/default"), ("the provision lane", "/lanes/provision")]
+    {
+        night.press(&format!("{path}/pause"), &[("seconds", "3600"), ("reason", "rolling out 2.4")]).await;
+        let cause = format!("the end of a pause of {object} by root@example.com, until 20");
+        let list = eventually("the list says it", || async {
+            Some(night.page("/jobs").await).filter(|page| page.contains(&cause))
+        })
+        .await;
+        assert!(list.contains(&format!("queued: {cause}")), "{list}");
+        let page = night.page(&job).await;
+        assert!(page.contains(&format!("now for {cause}")) && page.contains("(“rolling out 2.4”)"), "{page}");
+        for path in ["/jobs", &job] {
+            let page = text_of(&night.member.get(path).await.assert_status(200));
+            assert!(page.contains(&format!("the end of a pause of {object}, until 20")), "{page}");
+            assert!(!page.contains("root@") && !page.contains("rolling out"), "{page}");
+        }
+        night.press(&format!("{path}/resume"), &[]).await;
+    }
+    eventually("nothing holds it", || async {
+        Some(night.page("/jobs").await).filter(|page| page.contains("queued: a free worker"))
+    })
+    .await;
 }
 
 #[tokio::test]

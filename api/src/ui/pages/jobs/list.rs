@@ -6,13 +6,13 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use chrono::{DateTime, Utc};
-use domain::{Caller, FieldError, JobKind, JobState, Problem};
+use domain::{Caller, JobKind, JobState, Problem};
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 use uuid::Uuid;
 
 use super::{
-    held,
+    held::Hold,
     query::{self, Query},
 };
 use crate::{
@@ -30,10 +30,10 @@ use crate::{
         page,
         pages::{
             input::{PageId, PageParams, Refusal},
-            list_filters::{Filters, PAGE_ROWS, counted},
+            list_filters::{Filters, PAGE_ROWS, chosen, counted, time},
             newer,
             team_names::team_names,
-            times, words,
+            words,
         },
     },
 };
@@ -45,10 +45,12 @@ pub(super) struct ListParams {
     /// Filters as a text; the page turns it into the others.
     q: Option<String>,
     about: Option<String>,
+    #[serde(alias = "status")]
     state: Option<String>,
     kind: Option<String>,
     team: Option<String>,
     runner: Option<String>,
+    #[serde(alias = "user")]
     by: Option<String>,
     error: Option<String>,
     worker: Option<String>,
@@ -83,6 +85,7 @@ struct JobsPage {
 /// A job in the list.
 struct JobRow {
     job: JobView,
+    hold: Option<Hold>,
     team: Option<String>,
     now: DateTime<Utc>,
 }
@@ -146,37 +149,6 @@ impl ListParams {
     }
 }
 
-fn chosen<T: Copy>(
-    errors: &mut Vec<FieldError>,
-    pointer: &str,
-    text: Option<&str>,
-    all: &[T],
-    word: impl Fn(T) -> &'static str,
-) -> Option<T> {
-    let text = text?;
-    let found = all.iter().copied().find(|one| word(*one) == text);
-    if found.is_none() {
-        let known: Vec<&str> = all.iter().map(|one| word(*one)).collect();
-        errors.push(FieldError::new(pointer, format!("one of {}", known.join(", "))));
-    }
-    found
-}
-
-fn time(
-    errors: &mut Vec<FieldError>,
-    pointer: &str,
-    text: Option<&str>,
-    now: DateTime<Utc>,
-) -> Option<DateTime<Utc>> {
-    match times::since(pointer, text?, now) {
-        Ok(at) => Some(at),
-        Err(problem) => {
-            errors.extend(problem.errors);
-            None
-        }
-    }
-}
-
 /// Returns the URL of the list with these filters.
 fn url_of(filters: &[(&'static str, String)]) -> String {
     let query = Serializer::new(String::new()).extend_pairs(filters).finish();
@@ -223,7 +195,7 @@ pub(super) async fn show_list(
             Err(refusal) => (None, Some(refusal)),
         },
     };
-    let (mut jobs, total, next) = match listed {
+    let (jobs, total, next) = match listed {
         Some(listed) => {
             let total = counted(listed.total, listed.total_is_lower_bound, "job", "jobs");
             (listed.jobs, total, listed.next_cursor)
@@ -234,10 +206,15 @@ pub(super) async fn show_list(
     let is_newest = params.cursor.is_none() && fault.is_none() && refusal.is_none();
     let (names, now) =
         (team_names(&app, &visitor.caller, jobs.iter().filter_map(|job| job.team_id)).await?, Utc::now());
-    let row = |job: JobView| JobRow { team: job.team_id.and_then(|id| names.get(&id).cloned()), job, now };
     let frame = Frame::new(&app, &visitor, Section::Jobs, "Jobs").await;
-    held::mark_paused(&mut jobs, frame.snapshot.as_deref());
+    let row = |job: JobView| JobRow {
+        team: job.team_id.and_then(|id| names.get(&id).cloned()),
+        hold: Hold::of(&job, frame.snapshot.as_deref(), frame.oversees()),
+        job,
+        now,
+    };
     page(&JobsPage {
+        rows: jobs.into_iter().map(row).collect(),
         frame,
         text: params.q.clone().unwrap_or_else(|| query::written(&given)),
         fault,
@@ -245,7 +222,6 @@ pub(super) async fn show_list(
         newer: is_newest.then(|| filters.newer(newest)),
         older: filters.older(next),
         filters,
-        rows: jobs.into_iter().map(row).collect(),
         total,
         is_first: params.cursor.is_none(),
         me: Serializer::new(String::new()).append_pair("by", &visitor.caller.identity).finish(),

@@ -143,6 +143,7 @@ mod tests {
             ("state:", "`state:` has no value"),
             ("state:queued state:failed", "given twice"),
             ("id:7", "`7` is no id"),
+            ("status:failed state:failed", "`state:` is given twice"),
         ] {
             let sentence = Query::read(text).unwrap_err();
             assert!(sentence.contains(part), "{text}: {sentence}");

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::{Job, JobId, JobState};
 use store::Dismissal;
 
+use super::held::Hold;
 use crate::{
     app::AppState,
     routes::jobs::{
@@ -27,6 +28,7 @@ use crate::{
 struct JobPage {
     frame: Frame,
     job: JobView,
+    hold: Option<Hold>,
     /// Name of the team, if the visitor may know it.
     team: Option<String>,
     /// Details for those who see everything.
@@ -79,9 +81,10 @@ impl JobPage {
         let age = span(self.now - self.job.created_at);
         let took = |end: DateTime<Utc>| span(end - self.job.created_at);
         match (self.job.state, self.job.finished_at) {
-            (JobState::Queued, _) => match self.job.blocked_on {
-                Some(reason) => format!("It has waited {age}, now for {}.", words::waits_for(reason)),
-                None => format!("It has waited {age}."),
+            (JobState::Queued, _) => match (&self.hold, self.job.blocked_on) {
+                (Some(hold), _) => format!("It has waited {age}, now for {}", hold.cause),
+                (None, Some(reason)) => format!("It has waited {age}, now for {}.", words::waits_for(reason)),
+                (None, None) => format!("It has waited {age}."),
             },
             (JobState::Running, _) => format!("A worker runs it. It was accepted {age} ago."),
             (JobState::Succeeded, Some(end)) => format!("It succeeded, {} after it was accepted.", took(end)),
@@ -143,8 +146,10 @@ pub(super) async fn show(
         None => "Job".to_owned(),
     };
     let open = matches!(view.state, JobState::Queued | JobState::Running | JobState::Succeeded);
+    let frame = Frame::new(&app, &visitor, Section::Jobs, title).await;
     page(&JobPage {
-        frame: Frame::new(&app, &visitor, Section::Jobs, title).await,
+        hold: Hold::of(&view, frame.snapshot.as_deref(), frame.oversees()),
+        frame,
         team,
         inside,
         may_cancel: view.state == JobState::Queued && !caller.only_reads() && caller.may_cancel(&job),

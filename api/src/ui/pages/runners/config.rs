@@ -108,7 +108,7 @@ fn waiting_for(reason: BlockedOn) -> &'static str {
         BlockedOn::Worker => "It waits for a worker",
         BlockedOn::Budget => "It waits for GitHub's limit",
         BlockedOn::GithubOutage => "It waits until GitHub answers again",
-        BlockedOn::Paused => "Its lane is paused",
+        BlockedOn::Paused => "It waits for the end of a pause",
         BlockedOn::Retry => "It is tried again after a failure",
         BlockedOn::Busy => "The runner is busy",
     }

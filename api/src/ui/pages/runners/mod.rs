@@ -4,6 +4,7 @@ mod config;
 mod life;
 mod list;
 mod new;
+mod query;
 mod remove;
 mod show;
 

@@ -5,7 +5,10 @@ use axum::{extract::State, response::Response};
 use domain::{RunnerId, RunnerStatus};
 use uuid::Uuid;
 
-use super::life::{self, LifeEvent};
+use super::{
+    life::{self, LifeEvent},
+    list::{RunnerRow, with_days_left},
+};
 use crate::{
     app::AppState,
     body::Id,
@@ -27,6 +30,8 @@ struct RunnerPage {
     may_act: bool,
     /// The job that creates it, while it is only requested.
     open_job: Option<Uuid>,
+    /// What remains of the version's support, once its end is near.
+    version_end: Option<String>,
 }
 
 impl RunnerPage {
@@ -69,7 +74,9 @@ pub(super) async fn show(
     let life = life::of_runner(&app, &visitor.caller, &shown).await?;
     let requested = shown.runner.status == RunnerStatus::Requested;
     let open_job = shown.events.iter().rev().find_map(|row| row.job_id).filter(|_| requested);
+    let rows = with_days_left(&app, vec![RunnerRow::from(shown.runner.clone())]).await?;
     page(&RunnerPage {
+        version_end: rows.first().and_then(RunnerRow::version_end),
         frame: Frame::new(&app, &visitor, Section::Runners, shown.runner.runner_name.clone()).await,
         runner: shown.runner,
         life,
