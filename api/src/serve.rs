@@ -16,6 +16,7 @@ use tokio::{
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 pub use slots::ConnectionLimits;
 use slots::{Slot, Slots};
@@ -114,8 +115,9 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let (server, router) =
             if slot.is_reserve() { (&self.health, &self.health_router) } else { (&self.full, &self.router) };
-        let service =
-            TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo::<SocketAddr>(peer))));
+        // Around the router, not inside it: a layer of a router is a copy of all its routes.
+        let service = Extension(ConnectInfo::<SocketAddr>(peer)).layer(router.clone());
+        let service = TowerToHyperService::new(service);
         let stream = TokioIo::new(StallGuard::new(stream, MAX_STALL));
         let watched = self.graceful.watch(server.serve_connection(stream, service).into_owned());
         tokio::spawn(async move {
