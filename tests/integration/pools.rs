@@ -307,9 +307,11 @@ async fn job_refused_for_the_only_app_a_worker_knows_is_left_to_another_worker()
         pauses.iter().any(|paused| paused.pause.reason == Reason::Refused)
     })
     .await;
+    // It would claim the job again and again, and leave it each time.
+    poor.stop().await;
+    scene.world.make_due(Lane::Provision).await;
     scene.world.keep_running(scene.world.start_worker());
     assert_eq!(scene.until_made(&asked).await["app_installation"], "second");
-    poor.stop().await;
 }
 
 #[tokio::test]
