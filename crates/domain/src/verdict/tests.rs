@@ -90,6 +90,17 @@ fn unusable(installation: InstallationId, refusal: Option<&str>) -> Installation
     InstallationPicture { installation, suspended: refusal.is_none(), refusal: refusal.map(str::to_owned) }
 }
 
+fn suspend_one_of_a_pool(picture: &mut Picture) {
+    let pool: InstallationId = "games".parse().unwrap();
+    let installation: InstallationId = "games-2".parse().unwrap();
+    let budgets = &mut queue(picture).budgets;
+    for app in [&pool, &installation] {
+        let (installation, pool) = (app.clone(), pool.clone());
+        budgets.push(BudgetPicture { installation, pool, ..budgets[0].clone() });
+    }
+    picture.installations.push(unusable(installation, None));
+}
+
 /// Returns the picture of a service in which this condition holds and no earlier one.
 fn picture_of(code: VerdictCode) -> Picture {
     let mut picture = good();
@@ -133,16 +144,7 @@ fn picture_of(code: VerdictCode) -> Picture {
             picture.moved_lately = false;
             queue(&mut picture).lanes[0].oldest = Duration::from_secs(61);
         }
-        VerdictCode::AppUnusable => {
-            let pool: InstallationId = "games".parse().unwrap();
-            let installation: InstallationId = "games-2".parse().unwrap();
-            let budgets = &mut queue(&mut picture).budgets;
-            for app in [&pool, &installation] {
-                let (installation, pool) = (app.clone(), pool.clone());
-                budgets.push(BudgetPicture { installation, pool, ..budgets[0].clone() });
-            }
-            picture.installations.push(unusable(installation, None));
-        }
+        VerdictCode::AppUnusable => suspend_one_of_a_pool(&mut picture),
         VerdictCode::RemovalsHeld => picture.syncs = vec![sync(TimeDelta::minutes(2), 37)],
         VerdictCode::SyncBehind => picture.syncs = vec![sync(TimeDelta::minutes(22), 0)],
         VerdictCode::NoLeader => {
