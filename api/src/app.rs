@@ -143,6 +143,11 @@ impl AppState {
         }))
     }
 
+    /// Returns the longest time in which a session of the dashboard may send no request.
+    pub(crate) fn session_idle(&self) -> TimeDelta {
+        TimeDelta::from_std(self.server.sessions.idle).unwrap_or(TimeDelta::MAX)
+    }
+
     /// Returns the rules that provision requests are checked against.
     pub(crate) fn provision_rules(&self) -> ProvisionRules<'_> {
         ProvisionRules {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use chrono::TimeDelta;
 use domain::{Caller, Origin, Problem, ProblemCode};
 use operations::Administrator;
 use store::SessionRow;
@@ -133,8 +132,9 @@ fn database_away(app: &AppState) -> Problem {
 /// deactivated or bound to another principal, or its issuer is blocked.
 pub(super) async fn find(app: &AppState, cookie: &str) -> UiResult<Option<(SessionRow, Caller)>> {
     let mut conn = app.store.conn().await?;
-    let idle = TimeDelta::from_std(app.server.sessions.idle).unwrap_or(TimeDelta::MAX);
-    let Some(session) = conn.sessions().find(&random::hash(cookie), idle).await? else { return Ok(None) };
+    let Some(session) = conn.sessions().find(&random::hash(cookie), app.session_idle()).await? else {
+        return Ok(None);
+    };
     let principal = session.principal.clone();
     let known = conn.users().by_identity(&principal.issuer, &principal.subject).await?;
     let known = known.filter(|(user, _)| user.id == session.user && user.is_active);

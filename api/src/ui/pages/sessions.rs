@@ -26,7 +26,7 @@ struct SessionsPage {
 }
 
 async fn show(State(app): State<AppState>, SignedIn(visitor): SignedIn) -> UiResult<Response> {
-    let idle = TimeDelta::from_std(app.server.sessions.idle).unwrap_or(TimeDelta::MAX);
+    let idle = app.session_idle();
     let actor = Actor { caller: &visitor.caller, origin: &visitor.origin };
     let sessions = app.operations().own_sessions(actor, idle).await?;
     let frame = Frame::new(&app, &visitor, Section::Sessions, "My sessions").await;

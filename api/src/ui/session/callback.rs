@@ -130,7 +130,7 @@ async fn begin(app: &AppState, caller: &Caller, origin: &Origin, headers: &Heade
     let start = SessionStart {
         hash: &random::hash(&cookie),
         replaces: old.as_deref(),
-        idle: TimeDelta::from_std(app.server.sessions.idle).unwrap_or(TimeDelta::MAX),
+        idle: app.session_idle(),
         life: TimeDelta::from_std(app.server.sessions.longest).unwrap_or(TimeDelta::MAX),
     };
     app.operations().begin_session(Actor { caller, origin }, &start).await?;

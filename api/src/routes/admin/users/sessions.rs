@@ -1,7 +1,7 @@
 //! Sessions of a person in the dashboard, as admins see and end them. No answer has a cookie or its hash.
 
 use axum::{Json, extract::State, http::StatusCode};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::UserId;
 use operations::Viewer;
 use serde::Serialize;
@@ -85,7 +85,7 @@ pub(crate) async fn list(
     Id(id): Id<UserId>,
 ) -> ApiResult<Json<SessionList>> {
     let permission = Viewer::from_caller(&caller)?;
-    let rows = app.operations().sessions_of(permission, id, idle(&app)).await?;
+    let rows = app.operations().sessions_of(permission, id, app.session_idle()).await?;
     Ok(Json(SessionList { sessions: rows.into_iter().map(SessionView::from).collect() }))
 }
 
@@ -105,7 +105,8 @@ pub(crate) async fn end_all(
     body: Option<Body<Comment>>,
 ) -> ApiResult<Json<EndedSessions>> {
     let comment = Comment::of(body);
-    let ended_count = app.operations().end_sessions_of(&admin, id, idle(&app), comment.as_deref()).await?;
+    let ended_count =
+        app.operations().end_sessions_of(&admin, id, app.session_idle(), comment.as_deref()).await?;
     Ok(Json(EndedSessions { ended_count }))
 }
 
@@ -125,9 +126,4 @@ pub(crate) async fn end_one(
 ) -> ApiResult<StatusCode> {
     app.operations().end_session_of(&admin, user, session, Comment::of(body).as_deref()).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Returns the longest time without a request.
-fn idle(app: &AppState) -> TimeDelta {
-    TimeDelta::from_std(app.server.sessions.idle).unwrap_or(TimeDelta::MAX)
 }
