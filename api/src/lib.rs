@@ -32,14 +32,15 @@ mod warning;
 mod webhook_intake;
 mod webhook_signature;
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
-use axum::{Router, middleware, routing::get};
+use axum::{Router, http::header::CONTENT_TYPE, middleware, response::IntoResponse, routing::get};
+use bytes::Bytes;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 pub use app::{AppState, Dependencies, SignIn};
 pub use serve::{ConnectionLimits, serve, serve_within};
@@ -72,9 +73,8 @@ pub fn teams_schema() -> serde_json::Value {
 /// Returns the router of the whole HTTP side: the dashboard, the API, its description at `/openapi.json`, Swagger UI at `/docs`, the
 /// schema of teams files, health and metrics.
 pub fn router(app: AppState) -> Router {
-    let (router, description) = documented_router().split_for_parts();
-    let docs =
-        if app.server.public_docs { documents(complete_description(description)) } else { Router::new() };
+    let router = Router::from(documented_router());
+    let docs = if app.server.public_docs { documents() } else { Router::new() };
     let https = app.server.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     router
         .merge(ui::router(&app))
@@ -96,13 +96,26 @@ pub fn router(app: AppState) -> Router {
 }
 
 /// Returns the router of the description at `/openapi.json` and of Swagger UI at `/docs`.
-fn documents<S: Clone + Send + Sync + 'static>(description: utoipa::openapi::OpenApi) -> Router<S> {
-    SwaggerUi::new("/docs").url("/openapi.json", description).into()
+fn documents<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let viewer = SwaggerUi::new("/docs").config(Config::new(["/openapi.json"]));
+    Router::from(viewer).route("/openapi.json", get(serve_description))
+}
+
+/// Serves the description as a text that is written once, when somebody first asks for it.
+async fn serve_description() -> error::ApiResult<impl IntoResponse> {
+    static TEXT: OnceLock<Bytes> = OnceLock::new();
+    let text = if let Some(text) = TEXT.get() {
+        text
+    } else {
+        let text = description().to_json().map_err(|error| error::internal(&error))?;
+        TEXT.get_or_init(|| text.into())
+    };
+    Ok(([(CONTENT_TYPE, "application/json")], text.clone()))
 }
 
 /// Returns the router of the `METRICS_LISTEN` listener: `/metrics`, health, `/docs` and `/openapi.json`.
 pub fn metrics_router(app: AppState) -> Router {
-    health::metrics_router().merge(documents(description())).with_state(app)
+    health::metrics_router().merge(documents()).with_state(app)
 }
 
 /// Runs the API's periodic work until `draining` is cancelled. It expires in-memory tables, writes summaries of
