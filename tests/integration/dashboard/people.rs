@@ -81,6 +81,33 @@ async fn last_admin_stays_and_the_page_says_so() {
 }
 
 #[tokio::test]
+async fn admin_signs_a_person_out_everywhere() {
+    let world = World::builder().workers(0).start().await;
+    let (root, ada) = (world.admin().await, world.user("ada", &[]).await);
+    let (admin, path) = (world.sign_in(&root).await, format!("/people/{}", ada.id));
+    let page = admin.get(&path).await.assert_status(200);
+    assert!(page.text.contains("in no browser") && !page.text.contains("/end-sessions\""), "{}", page.text);
+    let (desk, laptop) = (world.sign_in(&ada).await, world.sign_in(&ada).await);
+    let page = admin.get(&path).await.assert_status(200);
+    assert!(page.text.contains("/end-sessions\""), "{}", page.text);
+    assert_eq!(page.text.matches("data-label=\"Browser\"").count(), 2, "{}", page.text);
+    assert!(admin.get(&format!("/people/{}", root.id)).await.text.contains("this browser"));
+    let preview = admin.get(&format!("{path}/end-sessions")).await.assert_status(200);
+    assert!(shown(&preview).contains("2 sessions end now, with all pages and streams."), "{}", preview.text);
+    let again = admin.post(&format!("{path}/end-sessions"), &[("comment", " ")]).await.assert_status(422);
+    assert!(again.text.contains("Sign ada@example.com out everywhere?"), "{}", again.text);
+    desk.get("/runners").await.assert_status(200);
+    let fields = [("comment", "laptop lost")];
+    let ended = admin.post(&format!("{path}/end-sessions"), &fields).await.assert_status(303);
+    assert!(admin.get(ended.header("location")).await.text.contains("2 sessions have ended."));
+    for browser in [desk, laptop] {
+        browser.get("/runners").await.assert_status(303);
+    }
+    world.sign_in(&ada).await.get("/runners").await.assert_status(200);
+    admin.post(&format!("/people/{}/end-sessions", uuid::Uuid::nil()), &fields).await.assert_status(404);
+}
+
+#[tokio::test]
 async fn deactivated_person_loses_requests_and_session() {
     let world = World::builder().workers(0).start().await;
     let red = world.team(team_draft("red")).await;

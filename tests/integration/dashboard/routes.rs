@@ -88,6 +88,8 @@ const RULES: &[(&str, &str, Allowed)] = &[
     ("POST", "/people/{id}/activate", Admins),
     ("GET", "/people/{id}/deactivate", Admins),
     ("POST", "/people/{id}/deactivate", Admins),
+    ("GET", "/people/{id}/end-sessions", Admins),
+    ("POST", "/people/{id}/end-sessions", Admins),
     ("GET", "/people/{id}/role", Admins),
     ("POST", "/people/{id}/role", Admins),
     ("GET", "/people/{id}/unbind", Admins),

@@ -4,6 +4,7 @@ mod access;
 mod list;
 mod new;
 mod role;
+mod sessions;
 mod show;
 
 use crate::ui::UiRoutes;
@@ -20,6 +21,8 @@ pub(crate) fn routes() -> UiRoutes {
         .post("/people/{id}/deactivate", access::deactivate)
         .get("/people/{id}/activate", access::preview_activation)
         .post("/people/{id}/activate", access::activate)
+        .get("/people/{id}/end-sessions", sessions::preview)
+        .post("/people/{id}/end-sessions", sessions::end_all)
         .get("/people/{id}/unbind", access::preview_unbinding)
         .post("/people/{id}/unbind", access::unbind)
 }

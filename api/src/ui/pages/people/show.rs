@@ -2,7 +2,11 @@
 
 use askama::Template;
 use axum::{extract::State, response::Response};
+use chrono::TimeDelta;
 use domain::{Membership, Problem, Requester, User, UserId};
+use operations::Viewer;
+use store::SessionRow;
+use uuid::Uuid;
 
 use crate::{
     app::AppState,
@@ -28,6 +32,11 @@ struct PersonPage {
     teams: Vec<Membership>,
     is_last_admin: bool,
     is_self: bool,
+    sessions: Vec<SessionRow>,
+    /// Session of the visitor.
+    current: Uuid,
+    /// Time after whose last use a session ends.
+    idle: TimeDelta,
     rows: Vec<AuditView>,
 }
 
@@ -41,6 +50,8 @@ pub(super) async fn show(
     let user = conn.users().get(id).await?.ok_or_else(|| Problem::not_found("user"))?;
     let teams = conn.permissions().teams(Requester::User(id)).await?;
     drop(conn);
+    let (seen, idle) = (Viewer::from_caller(&visitor.caller)?, app.session_idle());
+    let sessions = app.operations().sessions_of(seen, id, idle).await?;
     let is_last_admin = app.operations().is_last_admin(&user).await?;
     let principal = |user: &User| Some(format!("{}#{}", user.issuer.as_deref()?, user.subject.as_deref()?));
     let identity = user.email.clone().or_else(|| principal(&user)).unwrap_or_else(|| id.to_string());
@@ -51,6 +62,9 @@ pub(super) async fn show(
         audit::list(State(app.clone()), ListSource::Primary, caller, Params(recent)).await?.into_body().logs;
     page(&PersonPage {
         frame: Frame::new(&app, &visitor, Section::People, person.shown_name().to_owned()).await,
+        sessions,
+        current: visitor.session.id,
+        idle,
         is_self: visitor.caller.requester.user() == Some(id),
         person,
         teams,
