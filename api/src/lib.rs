@@ -101,7 +101,7 @@ fn documents<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::from(viewer).route("/openapi.json", get(serve_description))
 }
 
-/// Serves the description as a text that is written once, when somebody first asks for it.
+/// Serves the description as a text that is written once, at the first request.
 async fn serve_description() -> error::ApiResult<impl IntoResponse> {
     static TEXT: OnceLock<Bytes> = OnceLock::new();
     let text = if let Some(text) = TEXT.get() {
