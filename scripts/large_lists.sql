@@ -54,13 +54,14 @@ DO $$ DECLARE name text; BEGIN
 END $$;
 
 INSERT INTO runners (id, installation, team_id, owner_user, name, status, github_runner_id, runner_group_id, labels,
-        ephemeral, created_at, updated_at, registered_at, deleted_at)
+        ephemeral, version, created_at, updated_at, registered_at, deleted_at)
     SELECT pg_temp.row_id(n, runners), 'default',
         pg_temp.row_id(1 + (teams * power(pg_temp.spread(n), 3))::bigint % teams, teams),
         pg_temp.row_id(1 + n * 7919 % people, people), 'ci-' || n,
         CASE WHEN n % 50 > 0 THEN 'deleted' WHEN n % 250 = 0 THEN 'offline' WHEN n % 500 = 50 THEN 'requested'
             WHEN n % 500 = 100 THEN 'pending' ELSE 'active' END,
         n, 1, ARRAY['self-hosted', 'linux', 'x64', 'large-' || n % 7], n % 100 > 0,
+        '2.336.' || n / 50 % 20,
         pg_temp.row_time(n, runners), pg_temp.row_time(n, runners), pg_temp.row_time(n, runners),
         CASE WHEN n % 50 > 0 THEN pg_temp.row_time(n, runners) END
     FROM sizes, generate_series(1, runners) n;

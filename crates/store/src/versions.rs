@@ -82,7 +82,7 @@ impl Versions<'_> {
     pub async fn due(&mut self, installation: &InstallationId, most: i64) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar!(
             r#"SELECT coalesce(version, stated_version) AS "version!" FROM runners
-             WHERE installation = $1 AND status <> 'deleted' AND coalesce(version, stated_version) IS NOT NULL
+             WHERE installation = $1 AND status <> 'deleted' AND (version IS NOT NULL OR stated_version IS NOT NULL)
                 AND NOT EXISTS (SELECT FROM runner_versions known WHERE known.installation = $1
                     AND known.version = coalesce(runners.version, stated_version)
                     AND checked_at > now() - interval '1 day')
@@ -195,7 +195,7 @@ impl Versions<'_> {
                 now() AS "now!"
              FROM (SELECT installation, coalesce(version, stated_version) AS version, count(version) AS runners,
                     count(*) FILTER (WHERE version IS NULL) AS stated
-                FROM runners WHERE status <> 'deleted' AND coalesce(version, stated_version) IS NOT NULL
+                FROM runners WHERE status <> 'deleted' AND (version IS NOT NULL OR stated_version IS NOT NULL)
                 GROUP BY 1, 2) used
                 LEFT JOIN runner_versions known ON known.installation = used.installation
                     AND known.version = used.version
