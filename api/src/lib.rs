@@ -32,7 +32,7 @@ mod warning;
 mod webhook_intake;
 mod webhook_signature;
 
-use std::{sync::OnceLock, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
 use axum::{Router, http::header::CONTENT_TYPE, middleware, response::IntoResponse, routing::get};
 use bytes::Bytes;
@@ -103,13 +103,9 @@ fn documents<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 /// Serves the description as a text that is written once, at the first request.
 async fn serve_description() -> error::ApiResult<impl IntoResponse> {
-    static TEXT: OnceLock<Bytes> = OnceLock::new();
-    let text = if let Some(text) = TEXT.get() {
-        text
-    } else {
-        let text = description().to_json().map_err(|error| error::internal(&error))?;
-        TEXT.get_or_init(|| text.into())
-    };
+    static TEXT: LazyLock<serde_json::Result<Bytes>> =
+        LazyLock::new(|| description().to_json().map(Bytes::from));
+    let text = TEXT.as_ref().map_err(|error| error::internal(error))?;
     Ok(([(CONTENT_TYPE, "application/json")], text.clone()))
 }
 
