@@ -5,7 +5,10 @@ use axum::response::Response;
 use domain::Caller;
 use store::{IncidentScope, IncidentTarget};
 
-use super::input::{Refusal, form_page};
+use super::{
+    input::{Refusal, form_page},
+    words::natural,
+};
 use crate::{
     app::AppState,
     error::ApiError,
@@ -144,6 +147,7 @@ pub(crate) async fn scope_of(
 }
 
 /// Returns a number with its noun and verb: `1 request is cancelled`, `3 requests are cancelled`.
-pub(crate) fn tell(count: i64, noun: &str, one: &str, many: &str) -> String {
+pub(crate) fn tell(count: impl TryInto<u64>, noun: &str, one: &str, many: &str) -> String {
+    let count = natural(count);
     if count == 1 { format!("1 {noun} {one}") } else { format!("{} {noun}s {many}", number(count)) }
 }

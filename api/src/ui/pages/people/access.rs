@@ -17,14 +17,28 @@ use crate::{
     },
 };
 
+/// Returns a preview of an action on a person, which asks for a reason. `action` is the last part of its path.
+pub(super) async fn preview_at(
+    app: &AppState,
+    visitor: &Visitor,
+    id: UserId,
+    heading: String,
+    action: &str,
+) -> Preview {
+    let path = format!("/people/{id}");
+    let frame = Frame::new(app, visitor, Section::People, heading.clone()).await;
+    Preview::new(frame, format!("{heading}?"), format!("{path}/{action}"), path).reason(
+        "comment",
+        "Reason, for the audit log",
+        1,
+    )
+}
+
 /// Returns a preview of an action on a person. `verb` begins its heading, as in `Deactivate`.
 async fn preview_of(app: &AppState, visitor: &Visitor, user: &User, verb: &str) -> Preview {
-    let (path, view) = (format!("/people/{}", user.id), UserView::from(user.clone()));
-    let heading = format!("{verb} {}", view.shown_name());
-    let frame = Frame::new(app, visitor, Section::People, heading.clone()).await;
-    let action = format!("{path}/{}", verb.to_ascii_lowercase());
-    Preview::new(frame, format!("{heading}?"), action, path)
-        .reason("comment", "Reason, for the audit log", 1)
+    let heading = format!("{verb} {}", UserView::from(user.clone()).shown_name());
+    preview_at(app, visitor, user.id, heading, &verb.to_ascii_lowercase())
+        .await
         .button(format!("{verb} the person"), "Do not")
 }
 

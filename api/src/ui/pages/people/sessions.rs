@@ -4,12 +4,12 @@ use axum::{extract::State, response::Response};
 use domain::{User, UserId};
 use operations::Viewer;
 
-use super::role::person;
+use super::{access::preview_at, role::person};
 use crate::{
     app::AppState,
     routes::admin::users::UserView,
     ui::{
-        AdminVisitor, Frame, Section, UiForm, UiResult, Visitor, done,
+        AdminVisitor, UiForm, UiResult, Visitor, done,
         pages::{
             input::{Confirmation, PageId},
             preview::{Preview, tell},
@@ -20,14 +20,12 @@ use crate::{
 async fn ending(app: &AppState, visitor: &Visitor, user: User) -> UiResult<Preview> {
     let permission = Viewer::from_caller(&visitor.caller)?;
     let open = app.operations().sessions_of(permission, user.id, app.session_idle()).await?.len();
-    let path = format!("/people/{}", user.id);
+    let id = user.id;
     let heading = format!("Sign {} out everywhere", UserView::from(user).shown_name());
-    let frame = Frame::new(app, visitor, Section::People, heading.clone()).await;
-    let count = i64::try_from(open).unwrap_or_default();
-    Ok(Preview::new(frame, format!("{heading}?"), format!("{path}/end-sessions"), path)
-        .reason("comment", "Reason, for the audit log", 1)
+    Ok(preview_at(app, visitor, id, heading, "end-sessions")
+        .await
         .button("Sign out everywhere", "Do not")
-        .says(format!("{}, with all pages and streams.", tell(count, "session", "ends now", "end now")))
+        .says(format!("{}, with all pages and streams.", tell(open, "session", "ends now", "end now")))
         .says("The person keeps role and teams and may sign in again; deactivate the person to prevent that.")
         .says("Tokens that their command line or scripts hold stay valid until they expire."))
 }
@@ -53,13 +51,10 @@ pub(super) async fn end_all(
         app.operations().end_sessions_of(&admin, id, app.session_idle(), Some(&reason)).await
     };
     match written.await {
-        Ok(ended) => {
-            let count = i64::try_from(ended).unwrap_or_default();
-            Ok(done(
-                &format!("/people/{id}"),
-                format!("{}.", tell(count, "session", "has ended", "have ended")),
-            ))
-        }
+        Ok(ended) => Ok(done(
+            &format!("/people/{id}"),
+            format!("{}.", tell(ended, "session", "has ended", "have ended")),
+        )),
         Err(error) => {
             let user = person(&app, id).await?;
             ending(&app, &visitor, user).await?.refuse(error, &form.comment)
