@@ -70,6 +70,7 @@ async fn last_admin_stays_and_the_page_says_so() {
     let path = format!("/people/{}", root.id);
     let page = admin.get(&path).await.assert_status(200);
     assert!(page.text.contains("The last admin") && !page.text.contains("/deactivate\""), "{}", page.text);
+    assert!(page.text.contains("/end-sessions\""), "signing out takes no right away: {}", page.text);
     let fields = [("comment", "holidays")];
     for action in ["deactivate", "unbind"] {
         let refused = admin.post(&format!("{path}/{action}"), &fields).await.assert_status(409);
